@@ -1,0 +1,1 @@
+"""Telling classes apart: networks, the task, its metrics and its recipe."""

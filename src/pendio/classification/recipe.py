@@ -1,0 +1,144 @@
+"""Training a classifier from options, and taking up a trained one again."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import pendio.data
+from pendio.classification.evaluation import write_report
+from pendio.classification.models import MODELS, build, preprocessing
+from pendio.classification.options import Classify
+from pendio.classification.task import Classifier
+from pendio.data.examples import Data, Resident, Split
+from pendio.descent.devices import launch
+from pendio.descent.loop import fit
+from pendio.errors import InputError
+from pendio.runs.run import Run, next_folder
+
+__all__ = ["classify", "load_classifier", "open_data", "run_options"]
+
+_CACHE_BYTES = 4 << 30
+"""Largest set of features that is kept in memory to train a head on."""
+
+
+def classify(options: Classify, progress: bool = True) -> Run:
+    """Train a classifier and write its report.
+
+    Args:
+        options: what to train, on what, and how.
+        progress: show how it goes on standard error.
+
+    Raises:
+        InputError: an option does not fit the data or the model; the message says which.
+    """
+    data = open_data(options)
+    network = build(
+        options.model, data.shape, data.mean, data.std, data.classes, dropout=options.plan.dropout,
+        pretrained=options.pretrained, weights=options.weights,
+    )  # fmt: skip
+    task = Classifier(
+        network,
+        label_smoothing=options.label_smoothing,
+        class_weights=_balanced(data) if options.class_weights == "balanced" else None,
+        tuned_stages=0 if options.freeze else options.tune,
+        body_lr=options.body_lr,
+    )
+    config = {"recipe": "classify", "options": _saved(options), "data": data.describe()}
+    out = Path(options.out) if options.out else next_folder("classify", options.data)
+    examples = data
+    if options.freeze and not data.augmented and _features_fit(data, task):
+        examples = _cache_features(task, data, launch(options.plan).device)
+        task.takes_features = True
+    run = fit(task, examples, options.plan, out, options.resume, config=config, progress=progress)
+    task.takes_features = False
+    if torch.distributed.is_initialized() and torch.distributed.get_rank() != 0:
+        return run
+    write_report(run, task, data)
+    return run
+
+
+def open_data(options: Classify, data: str | None = None) -> Data:
+    """The data that options name, or ``data`` brought to the same form."""
+    named = options.data if data is None else data
+    size, crop = options.size, 1.0
+    if options.model not in MODELS:
+        form = preprocessing(options.model)
+        size, crop = size or form.size, form.crop
+    return pendio.data.open(
+        named, size=size, crop=crop, augment=options.augment if data is None else "none", target=options.target,
+        seed=options.split_seed,
+    )  # fmt: skip
+
+
+def _saved(options: Classify) -> dict[str, Any]:
+    """The options as the config file keeps them: all but how this one start was made."""
+    return {name: value for name, value in options.flat().items() if name not in ("out", "resume")}
+
+
+def _balanced(data: Data) -> list[float]:
+    """Weight of each class, inversely to its frequency, 1 on average over examples."""
+    if not data.class_counts:
+        raise InputError(f"--class-weights balanced: the classes of '{data.name}' have not been counted")
+    total, kinds = sum(data.class_counts), len(data.class_counts)
+    return [total / (kinds * max(1, count)) for count in data.class_counts]
+
+
+def _features_fit(data: Data, task: Classifier) -> bool:
+    return len(data.train) * task.head.in_features * 4 <= _CACHE_BYTES  # type: ignore[operator]
+
+
+@torch.inference_mode()
+def _features(task: Classifier, split: Split, device: torch.device) -> Resident:
+    parts, targets = [], []
+    for batch in split.batches(64):
+        parts.append(task.features(batch.inputs.to(device)).cpu())
+        targets.append(batch.targets)
+    return Resident(torch.cat(parts).clone(), torch.cat(targets).clone())
+
+
+def _cache_features(task: Classifier, data: Data, device: torch.device) -> Data:
+    """The data with what the frozen body makes of it as inputs, computed once instead of every epoch."""
+    task.to(device, memory_format=torch.channels_last).eval()
+    return dataclasses.replace(
+        data, train=_features(task, data.train, device), val=_features(task, data.val, device), test=None
+    )
+
+
+def run_options(run: Run) -> Classify:
+    """The options a run was trained with.
+
+    Raises:
+        InputError: its config is not one of ``classify``.
+    """
+    if run.config.get("recipe") != "classify":
+        raise InputError(f"the run in '{run.folder}' is not one of 'train classify'")
+    options = run.config.get("options")
+    if not isinstance(options, dict):
+        raise InputError(f"the config of '{run.folder}' has no options")
+    return Classify.of(options)
+
+
+def load_classifier(run: Run) -> Classifier:
+    """The trained classifier of a run, with its best weights, ready to predict.
+
+    Raises:
+        InputError: the run's files are missing, damaged or do not fit together.
+    """
+    options = run_options(run)
+    facts = run.config.get("data")
+    try:
+        shape, mean, std, classes = (list(facts[name]) for name in ("shape", "mean", "std", "classes"))  # type: ignore[index]
+        network = build(options.model, shape, mean, std, classes, pretrained=False)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"the config of '{run.folder}' does not describe its data: {error}") from error
+    task = Classifier(network)
+    weights: dict[str, Tensor] = run.weights("best")
+    try:
+        task.load_state_dict(weights)
+    except RuntimeError as error:
+        problem = " ".join(str(error).split(":", 1)[-1].split())
+        raise InputError(f"the weights in '{run.folder}' do not fit its config: {problem[:200]}") from error
+    return task.eval().requires_grad_(False)

@@ -1,0 +1,69 @@
+"""``pendio.data.open``: one name or path in, examples out."""
+
+from pathlib import Path
+
+from pendio.data.arrays import from_csv_table, from_npz, read_csv
+from pendio.data.augment import parse_augment
+from pendio.data.embedded import EMBEDDED
+from pendio.data.examples import Data
+from pendio.data.folders import ImageOptions, from_image_csv, from_image_folder
+from pendio.data.points import POINTS, points
+from pendio.errors import InputError, did_you_mean
+
+__all__ = ["DEFAULT_AUGMENT", "open"]
+
+DEFAULT_AUGMENT = {"digits": "shift", "textures": "flip"}
+"""What ``augment="auto"`` means for embedded sets; elsewhere it means nothing."""
+
+
+def open(  # noqa: A001
+    name_or_path: str | Path,
+    *,
+    size: int | None = None,
+    crop: float = 1.0,
+    augment: str = "none",
+    target: str | None = None,
+    seed: int = 0,
+) -> Data:
+    """Open data.
+
+    Args:
+        name_or_path: an embedded set (``pendio list data``), a folder of images, a CSV file of ``path,label``, a CSV
+            table, or an ``.npz`` archive.
+        size: side in pixels to which image files are brought.
+        crop: share of an image file's shorter side that evaluation sees.
+        augment: comma-separated names of augmentations, "none", or "auto" for what suits an embedded set.
+        target: the column of a CSV table to predict.
+        seed: of the split where the data brings none, and of generated points.
+
+    Raises:
+        InputError: there is no such data, or it cannot be used; the message says why.
+    """
+    text = str(name_or_path)
+    names = parse_augment(DEFAULT_AUGMENT.get(text, "none") if augment == "auto" else augment)
+    options = ImageOptions(size, crop, names, seed)
+    if text in EMBEDDED:
+        return EMBEDDED[text][1](seed, names)
+    if text in POINTS:
+        _refuse(names, text)
+        return points(text, seed)
+    path = Path(text)
+    if path.is_dir():
+        return from_image_folder(path, options)
+    if not path.is_file():
+        known = did_you_mean(text, [*EMBEDDED, *POINTS])
+        raise InputError(f"no data '{text}': it is neither a file or folder here, nor an embedded set; {known}")
+    suffix = path.suffix.lower()
+    if suffix == ".csv":
+        if target is None and {"path", "label"} <= set(read_csv(path)[0]):
+            return from_image_csv(path, options)
+        _refuse(names, text)
+        return from_csv_table(path, target, seed)
+    if suffix == ".npz":
+        return from_npz(path, seed, names)
+    raise InputError(f"data file '{text}' has an unknown ending '{suffix}'; expected .csv or .npz, or a folder of images")
+
+
+def _refuse(names: tuple[str, ...], data: str) -> None:
+    if names:
+        raise InputError(f"--augment {','.join(names)} is for images, and '{data}' has none")

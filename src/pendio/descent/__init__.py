@@ -1,0 +1,1 @@
+"""Walking down: the input is fixed and the weights move."""

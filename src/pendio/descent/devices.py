@@ -1,0 +1,72 @@
+"""Where a training runs: devices, precision, processes and loggers, all by Lightning Fabric."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric import Fabric
+from lightning_fabric.loggers import CSVLogger
+
+from pendio.descent.plan import Plan
+from pendio.errors import InputError
+
+__all__ = ["launch", "loggers", "reading_processes"]
+
+_PRECISION = {"float32": "32-true", "bf16": "bf16-mixed"}
+
+
+def launch(plan: Plan) -> Fabric:
+    """Fabric as the plan asks, with its processes started. Under torchrun, torchrun's numbers count.
+
+    Raises:
+        InputError: the machine has no such devices.
+    """
+    import torch
+
+    if plan.accelerator == "cuda" and not torch.cuda.is_available():
+        raise InputError("--accelerator cuda: this machine has no CUDA device that torch can use; give --accelerator cpu")
+    if plan.accelerator == "mps" and not torch.backends.mps.is_available():
+        raise InputError("--accelerator mps: this machine has no Apple GPU that torch can use; give --accelerator cpu")
+    world = int(os.environ.get("WORLD_SIZE", 1)) if "TORCHELASTIC_RUN_ID" in os.environ else 0
+    devices = int(os.environ["LOCAL_WORLD_SIZE"]) if world else plan.devices
+    present = torch.cuda.device_count() if plan.accelerator in ("auto", "cuda") else 0
+    if present and devices > present:
+        raise InputError(f"--devices {devices}: this machine has {present}")
+    processes = world or devices
+    fabric = Fabric(
+        accelerator=plan.accelerator,
+        devices=devices,
+        num_nodes=max(1, world // devices),
+        strategy="ddp" if processes > 1 else "auto",
+        precision=_PRECISION[plan.precision],  # type: ignore[arg-type]
+    )
+    fabric.launch()
+    return fabric
+
+
+def loggers(plan: Plan, folder: Path) -> list[Any]:
+    """Fabric's loggers that the plan asks for, writing into the run folder.
+
+    Raises:
+        InputError: TensorBoard is not installed.
+    """
+    match plan.log:
+        case "none":
+            return []
+        case "csv":
+            return [CSVLogger(root_dir=folder, name="", version="logs")]
+        case "tensorboard":
+            from lightning_fabric.loggers import TensorBoardLogger
+
+            try:
+                return [TensorBoardLogger(root_dir=folder, name="", version="logs")]
+            except ModuleNotFoundError as error:
+                raise InputError("--log tensorboard needs a package: pip install 'pendio[tensorboard]'") from error
+
+
+def reading_processes(plan: Plan, fabric: Fabric) -> int:
+    """Processes that read for each training process: the plan's number, or a share of the cores, at most 8."""
+    if plan.workers is not None:
+        return plan.workers
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(8, cores // fabric.world_size))

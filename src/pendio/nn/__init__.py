@@ -1,0 +1,1 @@
+"""Layers and blocks that ``torch.nn`` lacks, one family a file."""

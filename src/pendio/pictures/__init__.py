@@ -1,0 +1,1 @@
+"""Everything drawn: curves, grids, confusion matrices, decision regions. Each function returns a PNG."""

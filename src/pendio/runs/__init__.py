@@ -1,0 +1,1 @@
+"""What training leaves behind: the run folder, its weights and its report."""

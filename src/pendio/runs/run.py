@@ -1,0 +1,153 @@
+"""The run folder: everything needed to use a trained model, to look back on its training, and to go on with it."""
+
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from torch import Tensor
+
+from pendio.errors import InputError
+from pendio.runs.files import read_state, read_weights, replacing, write_text, write_weights, writing
+
+__all__ = ["Run", "next_folder", "versions"]
+
+CONFIG, STATE, METRICS, REPORT = "config.yaml", "state.pt", "metrics.jsonl", "report.html"
+WEIGHTS = {"last": "weights.safetensors", "best": "best.safetensors"}
+
+_MAX_CONFIG_BYTES = 16 << 20
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that results depend on."""
+    packages = ("pendio", "torch", "torchvision", "timm", "numpy", "lightning-fabric")
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}
+
+
+def next_folder(task: str, data: str, parent: Path = Path("runs")) -> Path:
+    """The first unused name of the form ``runs/classify-digits-1``."""
+    stem = f"{task}-{re.sub(r'[^A-Za-z0-9_-]+', '-', Path(data).stem).strip('-') or 'data'}"
+    number = 1
+    while (parent / f"{stem}-{number}").exists():
+        number += 1
+    return parent / f"{stem}-{number}"
+
+
+class Run:
+    """A run folder.
+
+    Attributes:
+        folder: where it is.
+        config: the content of ``config.yaml``.
+    """
+
+    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self.config = dict(config)
+
+    @staticmethod
+    def create(
+        folder: Path, config: Mapping[str, Any], weights: Mapping[str, Tensor], state: Mapping[str, Any]
+    ) -> "Run":
+        """Make a new run folder, complete from its first instant.
+
+        Raises:
+            InputError: it exists and is not empty, or cannot be written.
+        """
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise InputError(f"'{folder}' exists already; go on there with --resume, or choose another --out")
+        with writing(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+            draft.chmod(0o755)
+        try:
+            run = Run(draft, config)
+            write_text(draft / CONFIG, yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True))
+            run.save(weights, weights, state)
+            write_text(draft / METRICS, "")
+            with writing(folder):
+                os.replace(draft, folder)
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
+        return Run(folder, config)
+
+    @staticmethod
+    def open(folder: str | Path) -> "Run":
+        """An existing run folder.
+
+        Raises:
+            InputError: there is none, or its config is missing or damaged.
+        """
+        path = Path(folder)
+        if not path.is_dir():
+            raise InputError(f"there is no run folder '{path}'")
+        config = path / CONFIG
+        if not config.is_file():
+            raise InputError(f"'{path}' is no run folder: it has no {CONFIG}")
+        if config.stat().st_size > _MAX_CONFIG_BYTES:
+            raise InputError(f"'{config}' is too large for a config file")
+        try:
+            content = yaml.safe_load(config.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise InputError(f"'{config}' is damaged: {' '.join(str(error).split())}") from error
+        if not isinstance(content, dict):
+            raise InputError(f"'{config}' is damaged: it holds no mapping")
+        return Run(path, content)
+
+    def save(self, last: Mapping[str, Tensor], best: Mapping[str, Tensor] | None, state: Mapping[str, Any]) -> None:
+        """Write a checkpoint. Resuming needs ``state`` alone, which is therefore written last and in one piece.
+
+        Args:
+            last: weights to use, after the last evaluation.
+            best: weights of the best evaluation where it changed since the last call; None leaves the file.
+            state: everything needed to go on, in tensors and plain values.
+        """
+        write_weights(self.folder / WEIGHTS["last"], last)
+        if best is not None:
+            write_weights(self.folder / WEIGHTS["best"], best)
+        import torch
+
+        with replacing(self.folder / STATE) as file:
+            torch.save(dict(state), file)
+
+    def state(self) -> dict[str, Any]:
+        """What :meth:`save` was given last."""
+        return read_state(self.folder / STATE)
+
+    def weights(self, which: Literal["best", "last"] = "best") -> dict[str, Tensor]:
+        """The weights of the best or of the last evaluation."""
+        return read_weights(self.folder / WEIGHTS[which])
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Add a line to ``metrics.jsonl``."""
+        path = self.folder / METRICS
+        with writing(path), path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def rewind(self, step: int) -> None:
+        """Forget evaluations after ``step``: those that a kill left behind the last checkpoint."""
+        kept = [record for record in self.history() if record["step"] <= step]
+        write_text(self.folder / METRICS, "".join(json.dumps(record) + "\n" for record in kept))
+
+    def history(self) -> list[dict[str, Any]]:
+        """The evaluations so far, one dictionary each. A last line that a kill cut short is left out."""
+        path = self.folder / METRICS
+        if not path.is_file():
+            raise InputError(f"run folder '{self.folder}' has no {METRICS}")
+        records = []
+        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True), 1):
+            try:
+                record = json.loads(line)
+                records.append({"step": int(record["step"]), **record})
+            except (ValueError, KeyError, TypeError) as error:
+                if line.endswith("\n"):
+                    raise InputError(f"'{path}' line {number} is damaged") from error
+        return records
