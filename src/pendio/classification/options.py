@@ -75,7 +75,12 @@ class Classify:
             raise InputError("--freeze and --tune exclude each other: --tune N freezes all but the last N stages")
         if not self.body_lr > 0:
             raise InputError(f"--body-lr must be greater than 0, got {self.body_lr}")
-        if (self.freeze or self.tune) and ":" not in self.model and self.model != "efficientnet-lite0" and not self.weights:
+        if (
+            (self.freeze or self.tune)
+            and ":" not in self.model
+            and self.model != "efficientnet-lite0"
+            and not self.weights
+        ):
             raise InputError(f"--freeze and --tune need a trained body, and '{self.model}' starts from random weights; "
                              "give --weights, or a model such as efficientnet-lite0")  # fmt: skip
 

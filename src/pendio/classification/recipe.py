@@ -87,7 +87,7 @@ def _balanced(data: Data) -> list[float]:
 
 
 def _features_fit(data: Data, task: Classifier) -> bool:
-    return len(data.train) * task.head.in_features * 4 <= _CACHE_BYTES  # type: ignore[operator]
+    return len(data.train) * task.head.in_features * 4 <= _CACHE_BYTES
 
 
 @torch.inference_mode()
@@ -101,7 +101,7 @@ def _features(task: Classifier, split: Split, device: torch.device) -> Resident:
 
 def _cache_features(task: Classifier, data: Data, device: torch.device) -> Data:
     """The data with what the frozen body makes of it as inputs, computed once instead of every epoch."""
-    task.to(device, memory_format=torch.channels_last).eval()
+    task.to(device).to(memory_format=torch.channels_last).eval()
     return dataclasses.replace(
         data, train=_features(task, data.train, device), val=_features(task, data.val, device), test=None
     )

@@ -1,7 +1,7 @@
 """The classifier as a task: its loss, its metrics and whose weights move."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -67,9 +67,9 @@ class Classifier(Task):
         return self.network.module.get_submodule("body")
 
     @property
-    def head(self) -> nn.Module:
+    def head(self) -> nn.Linear:
         """The linear layer that turns features into logits."""
-        return self.network.module.get_submodule("head")
+        return cast(nn.Linear, self.network.module.get_submodule("head"))
 
     def train(self, mode: bool = True) -> "Classifier":
         """Training mode, except for what is frozen: its batch normalisation must not drift."""

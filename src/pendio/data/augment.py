@@ -161,25 +161,26 @@ def _jitter(images: Tensor, draws: Tensor) -> Tensor:
 
 
 def _affine(images: Tensor, angle: float = 0.0, move: tuple[int, int] = (0, 0), shear: float = 0.0) -> Tensor:
-    return V.affine(images, angle=angle, translate=list(move), scale=1.0, shear=[shear, 0.0])  # type: ignore[no-any-return]
+    out: Tensor = V.affine(images, angle=angle, translate=list(move), scale=1.0, shear=[shear, 0.0])
+    return out
 
 
 # Strengths are RandAugment's at magnitude 9 of 30; s is the sign, images are uint8.
 _RANDAUGMENT: tuple[Callable[[Tensor, int], Tensor], ...] = (
     lambda x, s: x,
     lambda x, s: _affine(x, shear=s * 5.2),
-    lambda x, s: V.affine(x, angle=0.0, translate=[0, 0], scale=1.0, shear=[0.0, s * 5.2]),  # type: ignore[no-any-return]
+    lambda x, s: V.affine(x, angle=0.0, translate=[0, 0], scale=1.0, shear=[0.0, s * 5.2]),
     lambda x, s: _affine(x, move=(s * round(0.14 * x.shape[-1]), 0)),
     lambda x, s: _affine(x, move=(0, s * round(0.14 * x.shape[-2]))),
     lambda x, s: _affine(x, angle=s * 9.0),
-    lambda x, s: V.adjust_brightness(x, 1 + s * 0.27),  # type: ignore[no-any-return]
+    lambda x, s: V.adjust_brightness(x, 1 + s * 0.27),
     lambda x, s: V.adjust_saturation(x, 1 + s * 0.27) if x.shape[1] == 3 else x,
-    lambda x, s: V.adjust_contrast(x, 1 + s * 0.27),  # type: ignore[no-any-return]
-    lambda x, s: V.adjust_sharpness(x, 1 + s * 0.27),  # type: ignore[no-any-return]
-    lambda x, s: V.posterize(x, 7),  # type: ignore[no-any-return]
-    lambda x, s: V.solarize(x, 178),  # type: ignore[no-any-return]
-    lambda x, s: V.autocontrast(x),  # type: ignore[no-any-return]
-    lambda x, s: V.equalize(x),  # type: ignore[no-any-return]
+    lambda x, s: V.adjust_contrast(x, 1 + s * 0.27),
+    lambda x, s: V.adjust_sharpness(x, 1 + s * 0.27),
+    lambda x, s: V.posterize(x, 7),
+    lambda x, s: V.solarize(x, 178),
+    lambda x, s: V.autocontrast(x),
+    lambda x, s: V.equalize(x),
 )
 
 

@@ -119,7 +119,9 @@ def _odd(records: Sequence[Record]) -> list[Finding]:
     if tiny and not everywhere:
         findings.append(Finding("size", f"{len(tiny)} smaller than {_ODD_SIDE} pixels: {_listed(_names(tiny))}",
                                 _names(tiny)))  # fmt: skip
-    long = [r for r, header in seen if max(header.width, header.height) > _ODD_ASPECT * min(header.width, header.height)]
+    long = [
+        r for r, header in seen if max(header.width, header.height) > _ODD_ASPECT * min(header.width, header.height)
+    ]
     if long:
         findings.append(Finding("shape", f"{len(long)} more than {_ODD_ASPECT} times as long as wide, cut to the "
                                 f"middle: {_listed(_names(long))}", _names(long)))  # fmt: skip

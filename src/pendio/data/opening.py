@@ -61,7 +61,9 @@ def open(  # noqa: A001
         return from_csv_table(path, target, seed)
     if suffix == ".npz":
         return from_npz(path, seed, names)
-    raise InputError(f"data file '{text}' has an unknown ending '{suffix}'; expected .csv or .npz, or a folder of images")
+    raise InputError(
+        f"data file '{text}' has an unknown ending '{suffix}'; expected .csv or .npz, or a folder of images"
+    )
 
 
 def _refuse(names: tuple[str, ...], data: str) -> None:

@@ -141,7 +141,9 @@ class Items:
             targets.append(int(target))
             kept.append(index)
         if not inputs:
-            return Examples(torch.empty(0), torch.empty(0, dtype=torch.long), torch.empty(0, dtype=torch.long)), failures
+            return Examples(
+                torch.empty(0), torch.empty(0, dtype=torch.long), torch.empty(0, dtype=torch.long)
+            ), failures
         batch = Examples(torch.stack(inputs), torch.tensor(targets), torch.tensor(kept))
         return (batch if epoch is None or self.augment is None else self.augment(batch, seed, epoch)), failures
 

@@ -1,39 +1,37 @@
 """Averages of weights over training: exponential (EMA) and over the last epochs (SWA)."""
 
 import copy
-from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pendio.descent.plan import Plan
+from pendio.descent.task import Task
 
 __all__ = ["Average"]
 
-_Module = TypeVar("_Module", bound=nn.Module)
-
 
 class Average:
-    """A second copy of a module whose weights and buffers are an average of the first's.
+    """A second copy of a task whose weights and buffers are an average of the first's.
 
     Buffers are averaged too: batch normalisation's running statistics must fit the averaged weights. Whole numbers, such
     as its count of batches, are copied.
 
     Args:
-        module: the one that is trained.
+        task: the one that is trained.
         plan: says which average; ``ema`` moves by 1 − d each step, where d = min(``ema_decay``, (1 + t)/(10 + t)) so that
             early steps are forgotten soon; ``swa`` is the plain mean over epochs from ``swa_start`` on (Izmailov et al.,
             2018).
     """
 
-    def __init__(self, module: nn.Module, plan: Plan) -> None:
-        self.module = copy.deepcopy(module).requires_grad_(False)
+    def __init__(self, task: Task, plan: Plan) -> None:
+        self.task = copy.deepcopy(task).requires_grad_(False)
         self.plan = plan
         self.updates = 0
-        self._pairs(module)
+        self._pairs(task)
 
-    def _pairs(self, module: nn.Module) -> None:
-        here, there = self.module.state_dict(keep_vars=True), module.state_dict(keep_vars=True)
+    def _pairs(self, task: Task) -> None:
+        here, there = self.task.state_dict(keep_vars=True), task.state_dict(keep_vars=True)
         names = [name for name, value in here.items() if value.is_floating_point()]
         self._mine: list[Tensor] = [here[name].detach() for name in names]
         self._theirs: list[Tensor] = [there[name].detach() for name in names]
@@ -61,9 +59,9 @@ class Average:
 
     def state_dict(self) -> dict[str, object]:
         """What is needed to go on."""
-        return {"updates": self.updates, "module": self.module.state_dict()}
+        return {"updates": self.updates, "weights": self.task.state_dict()}
 
     def load_state_dict(self, state: dict[str, object]) -> None:
         """Go on from a saved state."""
         self.updates = int(state["updates"])  # type: ignore[call-overload]
-        self.module.load_state_dict(state["module"])  # type: ignore[arg-type]
+        self.task.load_state_dict(state["weights"])  # type: ignore[arg-type]

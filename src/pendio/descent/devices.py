@@ -24,7 +24,9 @@ def launch(plan: Plan) -> Fabric:
     import torch
 
     if plan.accelerator == "cuda" and not torch.cuda.is_available():
-        raise InputError("--accelerator cuda: this machine has no CUDA device that torch can use; give --accelerator cpu")
+        raise InputError(
+            "--accelerator cuda: this machine has no CUDA device that torch can use; give --accelerator cpu"
+        )
     if plan.accelerator == "mps" and not torch.backends.mps.is_available():
         raise InputError("--accelerator mps: this machine has no Apple GPU that torch can use; give --accelerator cpu")
     world = int(os.environ.get("WORLD_SIZE", 1)) if "TORCHELASTIC_RUN_ID" in os.environ else 0

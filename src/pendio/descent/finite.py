@@ -36,7 +36,9 @@ def first_not_finite(module: nn.Module, forward: Callable[[], Any]) -> str:
     finally:
         for handle in handles:
             handle.remove()
-    return f"first at the output of layer '{culprit[0]}'" if culprit else "every layer's output is finite: the loss itself"
+    return (
+        f"first at the output of layer '{culprit[0]}'" if culprit else "every layer's output is finite: the loss itself"
+    )
 
 
 def _watch(name: str, culprit: list[str]) -> Callable[[nn.Module, Any, Any], None]:

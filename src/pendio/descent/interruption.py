@@ -30,7 +30,9 @@ class Interruption:
                 self._before[number] = signal.signal(number, self._request)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._restore()
 
     def _request(self, number: int, frame: FrameType | None) -> None:

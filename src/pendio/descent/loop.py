@@ -69,7 +69,9 @@ def fit(
 
 
 @torch.no_grad()
-def evaluate(task: Task, source: Any, *, batch: int = 256, workers: int = 0, fabric: Fabric | None = None) -> dict[str, float]:
+def evaluate(
+    task: Task, source: Any, *, batch: int = 256, workers: int = 0, fabric: Fabric | None = None
+) -> dict[str, float]:
     """A task's metrics over a split, on the device that holds the task.
 
     ``fabric`` shares the examples out among its processes; without it this process sees all.
@@ -133,7 +135,7 @@ class _Walk:
     @property
     def _kept(self) -> Task:
         """The task whose weights are evaluated and kept: the average where there is one."""
-        return self.average.module if self.average else self.task
+        return self.average.task if self.average else self.task
 
     def start(self, resume: bool, config: dict[str, Any], bar: Bar) -> None:
         """Make the run folder, or take up the one that is there."""
@@ -198,7 +200,7 @@ class _Walk:
         set_lr(self.optimizers, self.plan.lr * factor)
         losses, stop = self.take_step(batch, self.step, self.interruption.requested)
         self.sums[0] += losses[0].total
-        self.sums[1] += losses[0].count
+        self.sums[1] += losses[0].weight
         if self.average:
             self.average.after_step()
         self.step += 1
@@ -210,7 +212,9 @@ class _Walk:
         if self.average:
             self.average.after_epoch(self.epoch - 1)
         with self.fabric.autocast():
-            metrics = evaluate(self._kept, self.val_data, batch=max(256, self.batch), workers=self.workers, fabric=self.fabric)
+            metrics = evaluate(
+                self._kept, self.val_data, batch=max(256, self.batch), workers=self.workers, fabric=self.fabric
+            )
         score = self._kept.score(metrics)
         improved = self.best is None or score > self.best
         if improved:
@@ -313,4 +317,3 @@ class _Walk:
         except (KeyError, ValueError, RuntimeError, TypeError) as error:
             raise InputError(f"the state in '{self.folder}' does not fit this model and plan: "
                              f"{' '.join(str(error).split())[:200]}") from error  # fmt: skip
-

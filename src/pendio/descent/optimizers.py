@@ -77,7 +77,7 @@ def lr_factor(plan: Plan, step: int, steps_per_epoch: int, total_steps: int) -> 
         case "constant":
             return 1.0
         case "step":
-            return plan.step_factor ** (step // (plan.step_every * steps_per_epoch))  # type: ignore[no-any-return]
+            return plan.step_factor ** (step // (plan.step_every * steps_per_epoch))
         case "cosine":
             return (1 + math.cos(math.pi * min(t, 1.0))) / 2
         case "onecycle":

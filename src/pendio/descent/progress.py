@@ -41,12 +41,17 @@ class Bar:
             self._progress.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._live:
             self._progress.stop()
 
     def step(self, step: int, epoch: int, sums: Tensor, speed: float) -> None:
-        """Show the state after a step, a few times a second: only then is the device asked for ``sums``, the loss' total and count."""
+        """Show the state after a step, a few times a second.
+
+        Only then is the device asked for ``sums``, the loss' total and weight.
+        """
         if not self._live or (now := time.monotonic()) < self._due:
             return
         self._due = now + _REFRESH_SECONDS
@@ -60,8 +65,9 @@ class Bar:
     def epoch(self, record: Mapping[str, Any]) -> None:
         """Leave a line about an evaluation."""
         if self._shown:
-            shown = ("loss", "val_loss", *(name for name in record if name.startswith("val_") and name != "val_loss"))
-            numbers = "  ".join(f"{name} {record[name]:.4f}" for name in shown if isinstance(record.get(name), float))
+            # A task lists its most telling metrics first; the others are in the report.
+            shown = ["loss", *[name for name in record if name.startswith("val_")][:2]]
+            numbers = "  ".join(f"{name} {record[name]:.4f}" for name in shown)
             star = " *" if record.get("best") else ""
             self._console.print(f"epoch {record['epoch']:>{len(str(self._epochs))}}/{self._epochs}  {numbers}{star}")
 

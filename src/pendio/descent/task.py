@@ -19,11 +19,11 @@ class Loss(NamedTuple):
 
     Attributes:
         total: scalar, the sum over examples (or tokens, or pixels).
-        count: their number, or the sum of their weights.
+        weight: their number, or the sum of their weights.
     """
 
     total: Tensor
-    count: Tensor | float
+    weight: Tensor | float
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,9 @@ class Source(Protocol):
 
     def __len__(self) -> int: ...
 
-    def steps(self, size: int, world: int = 1) -> int: ...
+    def steps(self, size: int, world: int = 1) -> int:
+        """Batches of ``size`` in an epoch."""
+        ...
 
     def batches(
         self,
@@ -91,21 +93,29 @@ class Source(Protocol):
         rank: int = 0,
         world: int = 1,
         workers: int = 0,
-    ) -> Iterator[Any]: ...
+    ) -> Iterator[Any]:
+        """Batches of one epoch, as tuples of tensors with one row an example."""
+        ...
 
-    def to(self, device: torch.device) -> "Source": ...
+    def to(self, device: torch.device) -> "Source":
+        """The same, on ``device`` where it is resident."""
+        ...
 
     @property
-    def failures(self) -> Sequence[Any]: ...
+    def failures(self) -> Sequence[Any]:
+        """Examples that could not be read so far."""
+        ...
 
 
 class TrainingData(Protocol):
     """What the loop reads of data: its training and validation splits."""
 
     @property
-    def train(self) -> Source: ...
+    def train(self) -> Source:
+        """What the weights learn from."""
+        ...
 
     @property
-    def val(self) -> Source: ...
-
-
+    def val(self) -> Source:
+        """What they are measured on."""
+        ...

@@ -1,7 +1,7 @@
 """One step: each player takes its turn."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -24,9 +24,8 @@ class Turns(nn.Module):
         self.players = list(task.players())
 
     def forward(self, player: int, batch: Any) -> tuple[Tensor, Tensor | float]:
-        """Total and count of a player's loss on a batch."""
-        total, count = self.players[player].loss(batch)
-        return total, count
+        """Total and weight of a player's loss on a batch."""
+        return tuple(self.players[player].loss(batch))  # type: ignore[return-value]  # DDP knows plain tuples
 
 
 def split_batch(batch: Any, parts: int) -> list[Any]:
@@ -41,8 +40,8 @@ def split_batch(batch: Any, parts: int) -> list[Any]:
 class Step:
     """Takes the players' turns on a batch.
 
-    A turn's gradient is that of Σ total / Σ count, over the parts of the batch and over all processes: exactly the whole
-    batch's, however it was cut up.
+    A turn's gradient is that of Σ total / Σ weight, over the parts of the batch and over all processes: exactly the
+    whole batch's, however it was cut up.
 
     Args:
         fabric: the processes.
@@ -78,22 +77,22 @@ class Step:
     def _backward(self, index: int, batch: Any, stop: bool) -> tuple[Loss, bool]:
         self._optimizers[index].zero_grad(set_to_none=True)
         if self._direct:
-            total, count = self._turns(index, batch)
-            self._fabric.backward(total / count)
-            return Loss(total.detach(), count), stop
+            total, weight = self._turns(index, batch)
+            self._fabric.backward(total / weight)
+            return Loss(total.detach(), weight), stop
         parts = split_batch(batch, self._plan.accumulate)
         sums = torch.zeros(3, device=self._fabric.device)
         for number, part in enumerate(parts, 1):
             with self._fabric.no_backward_sync(self._turns, enabled=number < len(parts)):
-                total, count = self._turns(index, part)
+                total, weight = self._turns(index, part)
                 self._fabric.backward(total)
             sums[0] += total.detach()
-            sums[1] += count
+            sums[1] += weight
         # The request to stop travels with the sums, so that all processes stop after the same step.
         sums[2] = float(stop)
-        sums = self._fabric.all_reduce(sums, reduce_op="sum")
+        sums = cast(Tensor, self._fabric.all_reduce(sums, reduce_op="sum"))
         gradients = [p.grad for p in self._weights[index] if p.grad is not None]
-        # DDP has averaged over processes: undo that, and divide by the count of the whole batch.
+        # DDP has averaged over processes: undo that, and divide by the weight of the whole batch.
         torch._foreach_mul_(gradients, self._fabric.world_size / sums[1])
         return Loss(sums[0], sums[1]), bool(sums[2] > 0)
 
@@ -104,4 +103,3 @@ class Step:
         if plan.clip is not None:
             torch.nn.utils.clip_grad_norm_(self._weights[index], plan.clip, foreach=True)
         optimizer.step()
-

@@ -16,7 +16,9 @@ class SeparableConv2d(nn.Module):
     torch.Size([1, 16, 16, 16])
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, bias: bool = False) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, bias: bool = False
+    ) -> None:
         super().__init__()
         self.depthwise = nn.Conv2d(
             in_channels, in_channels, kernel_size, stride, kernel_size // 2, groups=in_channels, bias=bias

@@ -32,5 +32,7 @@ def draw_grid(images: Tensor, captions: Sequence[str], columns: int = 8, colors:
             pixels = values[number].clamp(0, 1).permute(1, 2, 0).cpu().numpy()
             axes.imshow(pixels.squeeze(), cmap="gray", vmin=0, vmax=1)
             color = colors[number] if colors else "black"
-            axes.text(0.5, -0.05, captions[number], transform=axes.transAxes, fontsize=7, color=color, ha="center", va="top")
+            axes.text(
+                0.5, -0.05, captions[number], transform=axes.transAxes, fontsize=7, color=color, ha="center", va="top"
+            )
     return to_png(figure)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-__all__ = ["CNN", "LeNet", "MLP"]
+__all__ = ["CNN", "MLP", "LeNet"]
 
 
 class MLP(nn.Sequential):
@@ -46,9 +46,7 @@ class LeNet(nn.Module):
         self.pool = nn.Sequential(
             nn.MaxPool2d(2) if min(height, width) >= 20 else nn.Identity(), nn.AdaptiveAvgPool2d(side)
         )
-        self.units = nn.Sequential(
-            nn.Flatten(), nn.Linear(16 * side**2, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU()
-        )
+        self.units = nn.Sequential(nn.Flatten(), nn.Linear(16 * side**2, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU())
 
     def forward(self, images: Tensor) -> Tensor:
         """Features ``(N, 84)`` of images ``(N, C, H, W)``."""
@@ -69,7 +67,9 @@ class CNN(nn.Module):
         stages: list[nn.Module] = []
         out = width
         while len(stages) < 4:
-            stages.append(nn.Sequential(*_conv(channels, out), *_conv(out, out), nn.MaxPool2d(2) if side > 1 else nn.Identity()))
+            stages.append(
+                nn.Sequential(*_conv(channels, out), *_conv(out, out), nn.MaxPool2d(2) if side > 1 else nn.Identity())
+            )
             channels, side = out, side // 2
             if side <= 2:
                 break

@@ -1,0 +1,5 @@
+"""``python -m pendio``: what torchrun starts."""
+
+from pendio.cli import main
+
+main()

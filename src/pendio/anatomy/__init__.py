@@ -1,0 +1,1 @@
+"""Counting without running: parameters, operations, output shapes."""

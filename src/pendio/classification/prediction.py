@@ -1,0 +1,127 @@
+"""Predicting images, tables and points with a network."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pendio.data.arrays import read_csv
+from pendio.data.embedded import PHOTOS, photo, photo_named
+from pendio.data.images import SUFFIXES, ImageError, read_image
+from pendio.data.streams import frame
+from pendio.errors import InputError
+from pendio.nn.network import Network
+
+__all__ = ["Prediction", "predict"]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network says of one input: its likeliest classes with their probabilities, the likeliest first."""
+
+    input: str
+    classes: tuple[str, ...]
+    probabilities: tuple[float, ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """For ``--json``."""
+        pairs = zip(self.classes, self.probabilities, strict=True)
+        top = [{"class": name, "probability": value} for name, value in pairs]
+        return {"input": self.input, "class": self.classes[0], "probability": self.probabilities[0], "top": top}
+
+
+@torch.inference_mode()
+def predict(
+    network: Network, inputs: Sequence[str], top: int = 5, batch: int = 32
+) -> Iterator[Prediction | ImageError]:
+    """Predict each input in turn; of a folder, each image in it.
+
+    An input that was named itself must be readable. An unreadable image inside a folder comes out as an error in its
+    place, and the others go on.
+
+    Args:
+        network: takes images, or points and tables.
+        inputs: image files, folders of them, names of embedded photographs, "photos" for all of those, or for a network
+            of numbers CSV files with a column for each.
+        top: how many classes to report.
+        batch: inputs the network sees at once.
+
+    Raises:
+        InputError: an input does not exist or cannot be read.
+    """
+    network.eval()
+    if len(network.shape) == 1:
+        for text in inputs:
+            yield from _rows(network, text, top)
+        return
+    names, images = [], []
+    for name, image in _images(network, inputs):
+        if isinstance(image, ImageError):
+            yield image
+            continue
+        names.append(name)
+        images.append(image)
+        if len(images) == batch:
+            yield from _answers(network, names, torch.stack(images), top)
+            names, images = [], []
+    if images:
+        yield from _answers(network, names, torch.stack(images), top)
+
+
+def _answers(network: Network, names: Sequence[str], inputs: Tensor, top: int) -> Iterator[Prediction]:
+    probabilities, classes = network(inputs).float().softmax(1).topk(min(top, len(network.classes)), dim=1)
+    for name, values, numbers in zip(names, probabilities.tolist(), classes.tolist(), strict=True):
+        yield Prediction(name, tuple(network.classes[number] for number in numbers), tuple(values))
+
+
+def _images(network: Network, inputs: Sequence[str]) -> Iterator[tuple[str, Tensor | ImageError]]:
+    """Each image of the inputs, brought to the network's size."""
+    channels, height, _ = network.shape
+    for text in inputs:
+        path = Path(text)
+        embedded = PHOTOS if text == "photos" else [photo_named(text)]
+        if path.is_file():
+            yield text, frame(read_image(path, grey=channels == 1), height, network.crop)
+        elif path.is_dir():
+            yield from _folder(path, channels == 1, height, network.crop)
+        elif None not in embedded:
+            for name in embedded:
+                pixels = photo(str(name))
+                yield str(name), frame(_grey(pixels) if channels == 1 else pixels, height, network.crop)
+        else:
+            raise InputError(f"input '{text}' is neither a file or folder, nor an embedded photo ({', '.join(PHOTOS)})")
+
+
+def _grey(pixels: Tensor) -> Tensor:
+    import torchvision.transforms.v2.functional as V
+
+    return V.rgb_to_grayscale(pixels)  # type: ignore[no-any-return]
+
+
+def _folder(folder: Path, grey: bool, size: int, crop: float) -> Iterator[tuple[str, Tensor | ImageError]]:
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not paths:
+        raise InputError(f"folder '{folder}' has no images (looked for {' '.join(SUFFIXES)})")
+    for path in paths:
+        try:
+            yield str(path), frame(read_image(path, grey=grey), size, crop)
+        except ImageError as error:
+            yield str(path), error
+
+
+def _rows(network: Network, text: str, top: int) -> Iterator[Prediction]:
+    rows = read_csv(Path(text)) if Path(text).is_file() else None
+    if rows is None:
+        raise InputError(f"there is no CSV file '{text}'; this network takes {network.shape[0]} numbers an example")
+    numbers = []
+    for line, row in enumerate(rows, 2):
+        try:
+            numbers.append([float(value) for value in row.values()])
+        except ValueError as error:
+            raise InputError(f"'{text}' line {line}: not all values are numbers") from error
+    if len(numbers[0]) != network.shape[0]:
+        raise InputError(f"'{text}' has {len(numbers[0])} columns; this network takes {network.shape[0]}")
+    names = [f"{text}:{line}" for line in range(2, len(numbers) + 2)]
+    yield from _answers(network, names, torch.tensor(numbers), top)
