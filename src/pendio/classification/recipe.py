@@ -13,7 +13,7 @@ from pendio.classification.models import MODELS, build, preprocessing
 from pendio.classification.options import Classify
 from pendio.classification.task import Classifier
 from pendio.data.examples import Data, Resident, Split
-from pendio.descent.devices import launch
+from pendio.descent.devices import launch, leave_processes
 from pendio.descent.loop import fit
 from pendio.errors import InputError
 from pendio.runs.run import Run, next_folder
@@ -35,10 +35,18 @@ def classify(options: Classify, progress: bool = True) -> Run:
         InputError: an option does not fit the data or the model; the message says which.
     """
     data = open_data(options)
-    network = build(
-        options.model, data.shape, data.mean, data.std, data.classes, dropout=options.plan.dropout,
-        pretrained=options.pretrained, weights=options.weights,
-    )  # fmt: skip
+    with torch.random.fork_rng():
+        torch.manual_seed(options.plan.seed)
+        network = build(
+            options.model,
+            data.shape,
+            data.mean,
+            data.std,
+            data.classes,
+            dropout=options.plan.dropout,
+            pretrained=options.pretrained,
+            weights=options.weights,
+        )
     task = Classifier(
         network,
         label_smoothing=options.label_smoothing,
@@ -54,9 +62,8 @@ def classify(options: Classify, progress: bool = True) -> Run:
         task.takes_features = True
     run = fit(task, examples, options.plan, out, options.resume, config=config, progress=progress)
     task.takes_features = False
-    if torch.distributed.is_initialized() and torch.distributed.get_rank() != 0:
-        return run
-    write_report(run, task, data)
+    if leave_processes():
+        write_report(run, task, data)
     return run
 
 

@@ -4,13 +4,14 @@ import os
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning_fabric import Fabric
 from lightning_fabric.loggers import CSVLogger
 
 from pendio.descent.plan import Plan
 from pendio.errors import InputError
 
-__all__ = ["launch", "loggers", "reading_processes"]
+__all__ = ["launch", "leave_processes", "loggers", "reading_processes"]
 
 _PRECISION = {"float32": "32-true", "bf16": "bf16-mixed"}
 
@@ -21,8 +22,6 @@ def launch(plan: Plan) -> Fabric:
     Raises:
         InputError: the machine has no such devices.
     """
-    import torch
-
     if plan.accelerator == "cuda" and not torch.cuda.is_available():
         raise InputError(
             "--accelerator cuda: this machine has no CUDA device that torch can use; give --accelerator cpu"
@@ -46,8 +45,17 @@ def launch(plan: Plan) -> Fabric:
     return fabric
 
 
+def leave_processes() -> bool:
+    """End the work in several processes, if there were any; whether this is the one that goes on alone."""
+    if not torch.distributed.is_initialized():
+        return True
+    rank = torch.distributed.get_rank()
+    torch.distributed.destroy_process_group()
+    return rank == 0
+
+
 def loggers(plan: Plan, folder: Path) -> list[Any]:
-    """Fabric's loggers that the plan asks for, writing into the run folder.
+    """Fabric's loggers that the plan asks for, writing into ``logs/`` in the run folder, each start its own version.
 
     Raises:
         InputError: TensorBoard is not installed.
@@ -56,12 +64,12 @@ def loggers(plan: Plan, folder: Path) -> list[Any]:
         case "none":
             return []
         case "csv":
-            return [CSVLogger(root_dir=folder, name="", version="logs")]
+            return [CSVLogger(root_dir=folder, name="logs", flush_logs_every_n_steps=1)]
         case "tensorboard":
             from lightning_fabric.loggers import TensorBoardLogger
 
             try:
-                return [TensorBoardLogger(root_dir=folder, name="", version="logs")]
+                return [TensorBoardLogger(root_dir=folder, name="logs")]
             except ModuleNotFoundError as error:
                 raise InputError("--log tensorboard needs a package: pip install 'pendio[tensorboard]'") from error
 

@@ -148,7 +148,7 @@ class _Walk:
             try:
                 if resuming:
                     self.run = Run.open(self.folder)
-                    self.run.rewind(int(self.run.state()["step"]))
+                    self.run.rewind(int(self.run.state()["epoch"]))
                 else:
                     weights = self._kept.state_dict()
                     self.run = Run.create(self.folder, config, weights, self._state())
@@ -205,7 +205,8 @@ class _Walk:
             self.average.after_step()
         self.step += 1
         self.step_in_epoch += 1
-        return stop
+        # Several processes must agree, so that they hear of a request one step later.
+        return stop or (self.fabric.world_size == 1 and self.interruption.requested)
 
     def evaluate(self) -> dict[str, Any]:
         """Measure the validation split, write the result down, and keep the weights if they are the best so far."""

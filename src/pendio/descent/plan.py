@@ -8,6 +8,8 @@ from pendio.errors import InputError
 
 __all__ = ["Plan"]
 
+_BATCH = 64
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -17,19 +19,19 @@ class Plan:
         InputError: a value is out of its range; the message names the option and the range.
     """
 
-    epochs: int = 20
+    epochs: int = 30
     """How many times to go through the training examples."""
 
     steps: int | None = None
     """Stop after this many steps, even in the middle of an epoch."""
 
-    batch: int | Literal["all"] = 64
-    """Examples a step, over all devices together: "all" is full batch, 1 is online."""
+    batch: int | Literal["all"] | None = None
+    """Examples a step, over all devices together: all is full batch, 1 is online; by default 64, or all if fewer."""
 
     optimizer: Literal["sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"] = "adamw"
     """Rule that turns gradients into steps."""
 
-    lr: float = 1e-3
+    lr: float = 2e-3
     """Learning rate at the schedule's highest point."""
 
     momentum: float = 0.9
@@ -124,7 +126,8 @@ class Plan:
         Raises:
             InputError: the batch is larger than the data, or too small for the parts it shall be split into.
         """
-        size = examples if self.batch == "all" else self.batch
+        chosen = min(_BATCH, examples) if self.batch is None else self.batch
+        size = examples if chosen == "all" else chosen
         if size > examples:
             raise InputError(
                 f"--batch {size} is larger than the {examples} training examples; "

@@ -132,9 +132,9 @@ class Run:
         with writing(path), path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
-    def rewind(self, step: int) -> None:
-        """Forget evaluations after ``step``: those that a kill left behind the last checkpoint."""
-        kept = [record for record in self.history() if record["step"] <= step]
+    def rewind(self, epochs: int) -> None:
+        """Forget evaluations after so many ``epochs``: those made after the last checkpoint, before a kill."""
+        kept = [record for record in self.history() if record["epoch"] <= epochs]
         write_text(self.folder / METRICS, "".join(json.dumps(record) + "\n" for record in kept))
 
     def history(self) -> list[dict[str, Any]]:
