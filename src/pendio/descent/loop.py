@@ -64,6 +64,7 @@ def fit(
                 bar.epoch(walk.evaluate())
                 walk.save_if_due()
             walk.save()
+            walk.name_skipped(bar)
         walk.load_best()
     return walk.run
 
@@ -250,6 +251,14 @@ class _Walk:
             self.run.save(self._kept.state_dict(), self._best_weights, self._state())
         self._best_weights = None
         self._saved_at = time.monotonic()
+
+    def name_skipped(self, bar: Bar) -> None:
+        """Tell which examples could not be read."""
+        failures = [*self.train_data.failures, *self.val_data.failures]
+        for failure in failures[:10]:
+            bar.note(f"skipped: {failure.reason}")
+        if len(failures) > 10:
+            bar.note(f"skipped: {len(failures) - 10} more, named in the report")
 
     def load_best(self) -> None:
         """Leave the task with the weights of the best evaluation."""
