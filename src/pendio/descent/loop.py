@@ -103,6 +103,8 @@ class _Walk:
         self.interruption = interruption
         self.batch = plan.batch_size(len(data.train))
         self.steps_per_epoch = data.train.steps(self.batch, fabric.world_size)
+        if self.steps_per_epoch == 0:
+            raise InputError(f"{len(data.train)} training examples are too few for {fabric.world_size} processes")
         self.total_steps = plan.steps or plan.epochs * self.steps_per_epoch
         self.epoch = self.step_in_epoch = self.step = self.stale = 0
         self.best: tuple[float, ...] | None = None
@@ -122,7 +124,9 @@ class _Walk:
         self.val_data = data.val.to(fabric.device)
         self.workers = reading_processes(plan, fabric)
         self.average = None if plan.average == "none" else Average(task, plan)
-        self.sums = torch.zeros(2, device=fabric.device, dtype=torch.float64)
+        # Apple's GPUs have no float64.
+        wide = torch.float32 if fabric.device.type == "mps" else torch.float64
+        self.sums = torch.zeros(2, device=fabric.device, dtype=wide)
         self.speed = 0.0
         self._best_weights: dict[str, Tensor] | None = None
         self._saved_at = time.monotonic()
@@ -214,9 +218,9 @@ class _Walk:
         if self.average:
             self.average.after_epoch(self.epoch - 1)
         with self.fabric.autocast():
-            metrics = evaluate(
-                self._kept, self.val_data, batch=max(256, self.batch), workers=self.workers, fabric=self.fabric
-            )
+            # Without gradients a larger batch fits than in training, but images may be large.
+            batch = min(max(self.batch, 128), 256)
+            metrics = evaluate(self._kept, self.val_data, batch=batch, workers=self.workers, fabric=self.fabric)
         score = self._kept.score(metrics)
         improved = self.best is None or score > self.best
         if improved:
@@ -320,6 +324,7 @@ class _Walk:
             self.epoch, self.step_in_epoch, self.step = state["epoch"], state["step_in_epoch"], state["step"]
             self.stale, self.best = state["stale"], None if state["best"] is None else tuple(state["best"])
             self.sums.copy_(state["sums"])
+            self._seed_epoch()
             if self.fabric.global_rank == 0:
                 torch.set_rng_state(state["random"])
                 if state["random_cuda"] is not None and self.fabric.device.type == "cuda":
