@@ -75,7 +75,8 @@ def evaluate(
     if json_:
         _print_json(result)
         return
-    table = Table(title=f"{' + '.join(runs)} on {examples.name} ({which}, {len(evaluation.targets)} examples)")
+    print(f"{' + '.join(runs)} on {examples.name}: {which} split, {len(evaluation.targets)} examples")
+    table = Table()
     table.add_column("metric")
     table.add_column("value", justify="right")
     for name, value in evaluation.metrics.items():
@@ -176,7 +177,8 @@ def summary(model: str, input_: Annotated[str | None, Parameter(name="--input")]
     if json_:
         _print_json({"model": model, **counted.to_dict()})
         return
-    table = Table("layer", "kind", "output", title=f"{model} on {'×'.join(map(str, shape))}")
+    table = Table("layer", "kind", "output")
+    print(f"{model} on an input of {'×'.join(map(str, shape))}")
     table.add_column("parameters", justify="right")
     table.add_column("multiply-adds", justify="right")
     for layer in counted.layers:
@@ -184,7 +186,7 @@ def summary(model: str, input_: Annotated[str | None, Parameter(name="--input")]
         table.add_row(layer.name, layer.kind, output, f"{layer.parameters:,}", f"{layer.multiply_adds:,}")
     _out().print(table)
     print(
-        f"parameters {counted.parameters:,} ({counted.trainable:,} trainable), multiply-adds {counted.multiply_adds:,}"
+        f"parameters {counted.parameters:,}, multiply-adds {counted.multiply_adds:,}"
     )
 
 
@@ -325,19 +327,27 @@ def _take_config(arguments: list[str]) -> list[str]:
 
     ``--resume --out RUN`` takes the run's own config as if it were named.
     """
-    rest, path = [], None
-    queue = iter(arguments)
-    for argument in queue:
-        if argument == "--config" or argument.startswith("--config="):
-            path = argument.partition("=")[2] or next(queue, "")
-        else:
-            rest.append(argument)
-    if path is None and "--resume" in rest and "--out" in rest:
-        own = Path(rest[rest.index("--out") + 1 :][0] if rest[-1] != "--out" else "") / "config.yaml"
+    path = _option(arguments, "--config")
+    rest = [text for text in arguments if not text.startswith("--config=")]
+    if "--config" in rest:
+        place = rest.index("--config")
+        del rest[place : place + 2]
+    if path is None and "--resume" in rest:
+        own = Path(_option(rest, "--out") or "") / "config.yaml"
         path = str(own) if own.is_file() else None
     if path is not None:
         train.config = [cyclopts.config.Dict(_config_options(Path(path)), use_commands_as_keys=False, source=path)]
     return rest
+
+
+def _option(arguments: list[str], name: str) -> str | None:
+    """What is given as ``name VALUE`` or ``name=VALUE``; an empty text where the value is missing."""
+    for number, text in enumerate(arguments):
+        if text == name:
+            return (arguments[number + 1 :] or [""])[0]
+        if text.startswith(f"{name}="):
+            return text.partition("=")[2]
+    return None
 
 
 def _config_options(path: Path) -> dict[str, Any]:
@@ -347,10 +357,11 @@ def _config_options(path: Path) -> dict[str, Any]:
         raise InputError(f"config '{path}' cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"config '{path}' is no YAML: {' '.join(str(error).split())}") from error
-    options = content.get("options", content) if isinstance(content, dict) else None
-    if not isinstance(options, dict):
+    if isinstance(content, dict) and isinstance(content.get("options"), dict):
+        content = {**content["options"], **(content.get("plan") or {})}
+    if not isinstance(content, dict):
         raise InputError(f"config '{path}' holds no options; expected name: value lines, or a run's config.yaml")
-    return {str(name).replace("_", "-"): value for name, value in options.items() if value is not None}
+    return {str(name).replace("_", "-"): value for name, value in content.items() if value is not None}
 
 
 def main(arguments: list[str] | None = None) -> None:

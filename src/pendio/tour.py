@@ -110,9 +110,7 @@ def _spirals(out: Path) -> Section:
 
 
 def _textures(out: Path) -> Section:
-    run = train(
-        "classify", data="textures", model="efficientnet-lite0", freeze=True, augment="none", out=str(out / "textures")
-    )
+    run = train("classify", data="textures", model="efficientnet-lite0", freeze=True, out=str(out / "textures"))
     return Section(
         "Teach an old network new classes",
         text="EfficientNet-Lite0 has seen a million photographs of other things. Its body stays as it is; what it makes of "

@@ -54,7 +54,7 @@ def summarize(module: nn.Module, shape: Sequence[int]) -> Summary:
     Raises:
         ValueError: the module cannot take such an input.
     """
-    ghost = copy.deepcopy(module).to("meta").eval()
+    ghost = _ghost(module)
     layers: list[Layer] = []
     counter = FlopCounterMode(display=False)
     handles = []
@@ -81,12 +81,22 @@ def summarize(module: nn.Module, shape: Sequence[int]) -> Summary:
     )
 
 
+def _ghost(module: nn.Module) -> nn.Module:
+    """A copy of a module without its values, in evaluation mode: ``deepcopy`` is told what stands for each tensor."""
+    memo: dict[int, Any] = {}
+    for tensor in (*module.parameters(), *module.buffers()):
+        empty = torch.empty_like(tensor, device="meta")
+        memo[id(tensor)] = nn.Parameter(empty, requires_grad=False) if isinstance(tensor, nn.Parameter) else empty
+    return copy.deepcopy(module, memo).eval()
+
+
 class _Watch:
     """Hooks around one layer's forward pass."""
 
     def __init__(self, name: str, layers: list[Layer], counter: FlopCounterMode) -> None:
         self.name, self.layers, self.counter = name, layers, counter
         self.start = 0
+        self.ran = False
 
     def before(self, part: nn.Module, inputs: Any) -> None:
         """Remember how much was counted so far."""
@@ -95,7 +105,7 @@ class _Watch:
     def after(self, part: nn.Module, inputs: Any, output: Any) -> None:
         """Write the layer down. A layer that runs twice gets two lines, its parameters only in the first."""
         shape = tuple(output.shape[1:]) if isinstance(output, Tensor) else ()
-        seen = any(layer.name == self.name for layer in self.layers)
-        parameters = 0 if seen else sum(p.numel() for p in part.parameters())
+        parameters = 0 if self.ran else sum(p.numel() for p in part.parameters())
+        self.ran = True
         counted = (self.counter.get_total_flops() - self.start) // 2
         self.layers.append(Layer(self.name, type(part).__name__, shape, parameters, counted))

@@ -35,8 +35,8 @@ class Classify:
     size: int | None = None
     """Side in pixels to which image files are brought; by default what the model or the images ask for."""
 
-    augment: str = "auto"
-    """Comma-separated: flip, shift, crop, jitter, randaugment, mixup, cutmix; or none; auto is what suits the data."""
+    augment: str = "none"
+    """Comma-separated changes to training images: flip, shift, crop, jitter, randaugment, mixup, cutmix."""
 
     freeze: bool = False
     """Train a new head alone, on a body that stays as it is."""
@@ -44,8 +44,8 @@ class Classify:
     tune: int | None = None
     """Train the head and only the last so many stages of the body."""
 
-    body_lr: float = 1.0
-    """Learning rate of the body relative to the head's."""
+    body_lr: float | None = None
+    """Learning rate of the body relative to the head's; by default 0.1 for a trained body and 1 for a new one."""
 
     pretrained: bool = True
     """Start timm and torchvision models from their published weights."""
@@ -73,16 +73,13 @@ class Classify:
             raise InputError(f"--tune must be at least 1 stage, got {self.tune}; --freeze trains the head alone")
         if self.freeze and self.tune is not None:
             raise InputError("--freeze and --tune exclude each other: --tune N freezes all but the last N stages")
-        if not self.body_lr > 0:
+        if self.body_lr is not None and not self.body_lr > 0:
             raise InputError(f"--body-lr must be greater than 0, got {self.body_lr}")
-        if (
-            (self.freeze or self.tune)
-            and ":" not in self.model
-            and self.model != "efficientnet-lite0"
-            and not self.weights
-        ):
-            raise InputError(f"--freeze and --tune need a trained body, and '{self.model}' starts from random weights; "
-                             "give --weights, or a model such as efficientnet-lite0")  # fmt: skip
+        if (self.freeze or self.tune) and not self.trained_body:
+            raise InputError(
+                f"--freeze and --tune need a trained body, and '{self.model}' starts from random weights; "
+                "give --weights, or a model such as efficientnet-lite0"
+            )
 
     @staticmethod
     def of(options: Mapping[str, Any]) -> "Classify":
@@ -102,8 +99,12 @@ class Classify:
         except TypeError as error:
             raise InputError(f"an option is of the wrong type: {error}") from error
 
-    def flat(self) -> dict[str, Any]:
-        """The options as flat names and values, those of the plan included."""
-        options = dataclasses.asdict(self)
-        plan: dict[str, Any] = options.pop("plan")
-        return {**options, **plan}
+    def own(self) -> dict[str, Any]:
+        """The options by name, without those of the plan."""
+        return {item.name: getattr(self, item.name) for item in dataclasses.fields(self) if item.name != "plan"}
+
+    @property
+    def trained_body(self) -> bool:
+        """Whether the body starts from trained weights."""
+        published = self.model == "efficientnet-lite0" or (":" in self.model and self.pretrained)
+        return published or self.weights is not None

@@ -52,7 +52,7 @@ def classify(options: Classify, progress: bool = True) -> Run:
         label_smoothing=options.label_smoothing,
         class_weights=_balanced(data) if options.class_weights == "balanced" else None,
         tuned_stages=0 if options.freeze else options.tune,
-        body_lr=options.body_lr,
+        body_lr=options.body_lr or (0.1 if options.trained_body else 1.0),
     )
     config = {"recipe": "classify", "options": _saved(options), "data": data.describe()}
     out = Path(options.out) if options.out else next_folder("classify", options.data)
@@ -82,7 +82,7 @@ def open_data(options: Classify, data: str | None = None) -> Data:
 
 def _saved(options: Classify) -> dict[str, Any]:
     """The options as the config file keeps them: all but how this one start was made."""
-    return {name: value for name, value in options.flat().items() if name not in ("out", "resume")}
+    return {name: value for name, value in options.own().items() if name not in ("out", "resume")}
 
 
 def _balanced(data: Data) -> list[float]:
@@ -122,10 +122,10 @@ def run_options(run: Run) -> Classify:
     """
     if run.config.get("recipe") != "classify":
         raise InputError(f"the run in '{run.folder}' is not one of 'train classify'")
-    options = run.config.get("options")
-    if not isinstance(options, dict):
-        raise InputError(f"the config of '{run.folder}' has no options")
-    return Classify.of(options)
+    options, plan = run.config.get("options"), run.config.get("plan")
+    if not isinstance(options, dict) or not isinstance(plan, dict):
+        raise InputError(f"the config of '{run.folder}' has no options or no plan")
+    return Classify.of({**options, **plan})
 
 
 def load_classifier(run: Run) -> Classifier:

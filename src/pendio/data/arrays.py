@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,7 +18,16 @@ from pendio.data.examples import Data, Finding, Resident
 from pendio.data.streams import Items, Stream
 from pendio.errors import InputError, did_you_mean
 
-__all__ = ["Arrays", "assemble", "from_arrays", "from_csv_table", "from_dataset", "from_npz", "split_by_class"]
+__all__ = [
+    "Arrays",
+    "assemble",
+    "channel_statistics",
+    "from_arrays",
+    "from_csv_table",
+    "from_dataset",
+    "from_npz",
+    "split_by_class",
+]
 
 _MAX_BYTES = 64 << 30
 """Largest NumPy archive that is unpacked: a small file can claim any size."""
@@ -56,6 +65,24 @@ def split_by_class(targets: Tensor, seed: int, shares: tuple[float, ...]) -> lis
     return [torch.cat(part).sort().values for part in parts]
 
 
+def channel_statistics(inputs: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel ``(N, C, H, W)`` or feature ``(N, F)``, of uint8 in [0, 1] terms.
+
+    Computed in parts and in float64: images as uint8 never stand in memory as floats all at once. A feature that never
+    changes has nothing to be divided by and gets a standard deviation of 1.
+    """
+    over = (0, 2, 3) if inputs.ndim == 4 else (0,)
+    scale = 255.0 if inputs.dtype == torch.uint8 else 1.0
+    count = inputs.numel() // inputs.shape[1]
+    parts = inputs.split(1024)
+    mean = torch.stack([part.double().sum(over) for part in parts]).sum(0) / count
+    shape = (1, -1, 1, 1) if inputs.ndim == 4 else (1, -1)
+    squares = torch.stack([(part.double() - mean.view(shape)).square().sum(over) for part in parts]).sum(0)
+    std = (squares / count).sqrt()
+    std = torch.where(std > 1e-8 * mean.abs().clamp(min=1), std, torch.full_like(std, scale))
+    return tuple((mean / scale).tolist()), tuple((std / scale).tolist())
+
+
 def assemble(
     name: str,
     train: Arrays,
@@ -78,9 +105,7 @@ def assemble(
         if test is None:
             test = train[parts[2]]
         val, train = train[parts[1]], train[parts[0]]
-    inputs = train.inputs.float() / (255 if train.inputs.dtype == torch.uint8 else 1)
-    over = (0, 2, 3) if inputs.ndim == 4 else (0,)
-    std = inputs.std(over, unbiased=False)
+    mean, std = channel_statistics(train.inputs)
     counts = torch.bincount(train.targets, minlength=len(classes))
     augmenter = Augment(augment, len(classes)) if augment else None
     return Data(
@@ -90,9 +115,8 @@ def assemble(
         test=None if test is None else Resident(test.inputs, test.targets),
         classes=classes,
         shape=tuple(train.inputs.shape[1:]),
-        mean=tuple(inputs.mean(over).tolist()),
-        # A constant feature carries nothing; dividing by 1 keeps it finite.
-        std=tuple(torch.where(std > 1e-8, std, torch.ones_like(std)).tolist()),
+        mean=mean,
+        std=std,
         findings=findings,
         kind=kind,
         class_counts=tuple(counts.tolist()),
@@ -255,10 +279,11 @@ def _feature(path: Path, name: str, values: list[str]) -> Tensor:
         if len(distinct) > _MAX_CATEGORIES:
             raise InputError(f"'{path}': text column '{name}' has {len(distinct)} distinct values, more than "
                              f"{_MAX_CATEGORIES}; remove it or turn it into numbers") from None  # fmt: skip
-        codes = torch.tensor([distinct.index(value) for value in values])
+        number = {value: index for index, value in enumerate(distinct)}
+        codes = torch.tensor([number[value] for value in values])
         return torch.nn.functional.one_hot(codes, len(distinct)).float()
-    for line, number in enumerate(numbers, 2):
-        if not math.isfinite(number):
+    for line, value in enumerate(numbers, 2):
+        if not math.isfinite(value):
             raise InputError(f"'{path}' line {line}: column '{name}' is not finite; fill it or remove the row")
     return torch.tensor(numbers)[:, None]
 
@@ -284,10 +309,8 @@ def from_dataset(
                          f"they have {len(train)} and {len(val)}")  # fmt: skip
     chosen = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[:256]
     sample = torch.stack([torch.as_tensor(train[index][0]) for index in chosen.tolist()])
-    floats = sample.float() / (255 if sample.dtype == torch.uint8 else 1)
-    over = (0, 2, 3) if floats.ndim == 4 else (0,)
+    estimated = channel_statistics(sample)
     augmenter = Augment(augment, len(classes)) if augment else None
-    spread = floats.std(over, unbiased=False)
     return Data(
         name=name,
         train=Stream(Items(train, augmenter)),
@@ -295,8 +318,8 @@ def from_dataset(
         test=None if test is None else Stream(Items(test)),
         classes=tuple(classes),
         shape=tuple(sample.shape[1:]),
-        mean=tuple(mean if mean is not None else cast(list[float], floats.mean(over).tolist())),
-        std=tuple(std if std is not None else torch.where(spread > 1e-8, spread, torch.ones_like(spread)).tolist()),
+        mean=estimated[0] if mean is None else tuple(mean),
+        std=estimated[1] if std is None else tuple(std),
         kind="images" if sample.ndim == 4 else "table",
         augmented=bool(augment),
     )

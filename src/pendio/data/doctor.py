@@ -84,9 +84,9 @@ def _duplicates(records: Sequence[Record]) -> list[Finding]:
             for record in group:
                 by_content[hashlib.sha256(record.file.path.read_bytes()).digest()].append(record)
     groups = [group for group in by_content.values() if len(group) > 1]
-    leaks = [group for group in groups if len({record.file.split for record in group}) > 1]
-    clashes = [group for group in groups if len({record.file.label for record in group}) > 1]
-    copies = [group for group in groups if group not in leaks and group not in clashes]
+    leaks = [group for group in groups if _kinds(group)[0] > 1]
+    clashes = [group for group in groups if _kinds(group)[1] > 1]
+    copies = [group for group in groups if _kinds(group) == (1, 1)]
     wordings = (
         ("leak", leaks, "stand in more than one split, so that the score flatters"),
         ("contradiction", clashes, "stand under different labels"),
@@ -99,6 +99,11 @@ def _duplicates(records: Sequence[Record]) -> list[Finding]:
             files = tuple(name for group in found for name in _names(group))
             findings.append(Finding(kind, f"{len(found)} images {wording}: {examples}", files))
     return findings
+
+
+def _kinds(group: Sequence[Record]) -> tuple[int, int]:
+    """In how many splits, and under how many labels, equal files stand."""
+    return len({record.file.split for record in group}), len({record.file.label for record in group})
 
 
 def _imbalance(records: Sequence[Record]) -> Finding | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pendio.data.arrays import Arrays, assemble, read_csv, split_by_class
+from pendio.data.arrays import Arrays, assemble, channel_statistics, read_csv, split_by_class
 from pendio.data.augment import Augment
 from pendio.data.doctor import ImageFile, Record, diagnose, inspect
 from pendio.data.examples import Data, Finding
@@ -98,7 +98,8 @@ def _from_files(name: str, files: list[ImageFile], options: ImageOptions, others
     classes = tuple(sorted({file.label for file in files}))
     if len(classes) < 2:
         raise InputError(f"'{name}' has one class only, '{classes[0]}'; a classifier needs two subfolders or labels")
-    targets = torch.tensor([classes.index(file.label) for file in files])
+    number = {name: index for index, name in enumerate(classes)}
+    targets = torch.tensor([number[file.label] for file in files])
     files = _assign_splits(name, files, targets, options.seed)
     records = inspect(files)
     findings = diagnose(records, others)
@@ -218,10 +219,11 @@ def _streaming(
     readers = {split: _split_reader(split, records, classes, layout, options) for split in ("train", "val", "test")}
     train = readers["train"]
     sample = order(options.seed, 0, len(train))[:256]
-    floats = train.read(sample, options.seed, None)[0].inputs.float() / 255
-    if not len(floats):
+    images = train.read(sample, options.seed, None)[0].inputs
+    if not len(images):
         raise InputError(f"none of {len(sample)} images tried in '{name}' can be read; repair or replace them")
     counts = torch.bincount(train.targets, minlength=len(classes))
+    mean, std = channel_statistics(images)
     return Data(
         name=name,
         train=Stream(train),
@@ -229,8 +231,8 @@ def _streaming(
         test=Stream(readers["test"]) if len(readers["test"]) else None,
         classes=classes,
         shape=(1 if layout.grey else 3, layout.size, layout.size),
-        mean=tuple(floats.mean((0, 2, 3)).tolist()),
-        std=tuple(floats.std((0, 2, 3)).clamp(min=1e-3).tolist()),
+        mean=mean,
+        std=std,
         findings=findings,
         class_counts=tuple(counts.tolist()),
         augmented=bool(options.augment),

@@ -112,9 +112,8 @@ def decode(content: bytes, path: Path, *, grey: bool = False) -> Tensor:
         return _to_tensor(_flatten(ImageOps.exif_transpose(image)).convert("L" if grey else "RGB"))
     except Exception as error:
         # The decoders raise whatever damaged content provokes: OSError, RuntimeError, ValueError, struct.error, …
-        raise ImageError(
-            f"image '{path}' is damaged: {str(error).splitlines()[0] if str(error) else error!r}"
-        ) from error
+        reason = (str(error).splitlines() or [repr(error)])[0].rpartition(", ")[2]
+        raise ImageError(f"image '{path}' is damaged: {reason}") from error
 
 
 def _flatten(image: Image.Image) -> Image.Image:

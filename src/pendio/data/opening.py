@@ -10,10 +10,7 @@ from pendio.data.folders import ImageOptions, from_image_csv, from_image_folder
 from pendio.data.points import POINTS, points
 from pendio.errors import InputError, did_you_mean
 
-__all__ = ["DEFAULT_AUGMENT", "open"]
-
-DEFAULT_AUGMENT = {"digits": "shift", "textures": "flip"}
-"""What ``augment="auto"`` means for embedded sets; elsewhere it means nothing."""
+__all__ = ["open"]
 
 
 def open(  # noqa: A001
@@ -32,7 +29,7 @@ def open(  # noqa: A001
             table, or an ``.npz`` archive.
         size: side in pixels to which image files are brought.
         crop: share of an image file's shorter side that evaluation sees.
-        augment: comma-separated names of augmentations, "none", or "auto" for what suits an embedded set.
+        augment: comma-separated names of augmentations, or "none".
         target: the column of a CSV table to predict.
         seed: of the split where the data brings none, and of generated points.
 
@@ -40,7 +37,7 @@ def open(  # noqa: A001
         InputError: there is no such data, or it cannot be used; the message says why.
     """
     text = str(name_or_path)
-    names = parse_augment(DEFAULT_AUGMENT.get(text, "none") if augment == "auto" else augment)
+    names = parse_augment(augment)
     options = ImageOptions(size, crop, names, seed)
     if text in EMBEDDED:
         return EMBEDDED[text][1](seed, names)

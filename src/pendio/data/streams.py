@@ -1,5 +1,6 @@
 """Splits that do not fit into memory: image files decoded by worker processes, and any ``torch`` data set."""
 
+import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -36,6 +37,11 @@ def frame(image: Tensor, size: int, crop: float = 1.0) -> Tensor:
         target = [max(side, round(height * scale)), max(side, round(width * scale))]
         image = V.resize(image, target, interpolation=V.InterpolationMode.BICUBIC, antialias=True)
     return V.center_crop(image, [size, size])  # type: ignore[no-any-return]
+
+
+def _prepare_worker(number: int) -> None:
+    """Ctrl-C reaches a terminal's whole process group: the training process alone decides what follows."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class _Request(NamedTuple):
@@ -216,6 +222,7 @@ class Stream:
                 sampler=self._requests,
                 num_workers=workers,
                 persistent_workers=workers > 0,
+                worker_init_fn=_prepare_worker,
                 pin_memory=torch.cuda.is_available(),
             )
         return self._loader
