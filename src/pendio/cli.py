@@ -185,9 +185,7 @@ def summary(model: str, input_: Annotated[str | None, Parameter(name="--input")]
         output = "×".join(map(str, layer.output))
         table.add_row(layer.name, layer.kind, output, f"{layer.parameters:,}", f"{layer.multiply_adds:,}")
     _out().print(table)
-    print(
-        f"parameters {counted.parameters:,}, multiply-adds {counted.multiply_adds:,}"
-    )
+    print(f"parameters {counted.parameters:,}, multiply-adds {counted.multiply_adds:,}")
 
 
 def _shape(text: str) -> tuple[int, ...]:

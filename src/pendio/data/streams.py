@@ -1,5 +1,6 @@
 """Splits that do not fit into memory: image files decoded by worker processes, and any ``torch`` data set."""
 
+import math
 import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -82,6 +83,8 @@ class ImageFiles:
         )  # fmt: skip
         names = () if augment is None else augment.names
         self._cuts = "crop" in names
+        # The smallest crop is half as wide as the image.
+        self._enough = 2 * size if self._cuts else math.ceil(size / crop)
         self._then = (
             None if augment is None else Augment(tuple(name for name in names if name != "crop"), augment.classes)
         )
@@ -96,7 +99,7 @@ class ImageFiles:
         images, kept, failures = [], [], []
         for row, index in enumerate(indices.tolist()):
             try:
-                image = read_image(self.paths[index], grey=self.grey)
+                image = read_image(self.paths[index], grey=self.grey, at_least=self._enough)
             except ImageError as error:
                 failures.append(Failure(str(self.paths[index]), str(error)))
                 continue
