@@ -54,6 +54,9 @@ def from_image_folder(folder: Path, options: ImageOptions) -> Data:
         for child in _folders(folder)
         if child.name.lower() in _SPLITS and _folders(child)
     }
+    if split_folders and "train" not in split_folders.values() and len(split_folders) == len(_folders(folder)):
+        present = " and ".join(f"{child.name}/" for child in split_folders)
+        raise InputError(f"data folder '{folder}' has {present} but no train/")
     roots = list(split_folders.items()) if "train" in split_folders.values() else [(folder, "")]
     files, others = [], []
     for root, split in roots:
