@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 import torchvision.transforms.v2.functional as V
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from pendio.data.augment import Augment, crop_boxes
 from pendio.data.examples import Examples, Failure, positions, step_count
@@ -61,6 +61,16 @@ class Reader(Protocol):
     def read(self, indices: Tensor, seed: int, epoch: int | None) -> tuple[Examples, list[Failure]]:
         """The readable ones of the asked examples, and why the others are not."""
         ...
+
+
+class _Batches(Dataset[Any]):
+    """What a worker holds: a data set whose items are whole batches, asked for by request."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def __getitem__(self, request: _Request) -> tuple[Examples, list[Failure]]:
+        return self._reader.read(*request)
 
 
 class ImageFiles:
@@ -176,9 +186,6 @@ class Stream:
         """See :class:`pendio.data.examples.Split`."""
         return step_count(len(self), size, world)
 
-    def __getitem__(self, request: _Request) -> tuple[Examples, list[Failure]]:
-        return self.reader.read(*request)
-
     def take(self, indices: Tensor) -> Examples:
         """See :class:`pendio.data.examples.Split`."""
         return self.reader.read(indices, 0, None)[0]
@@ -220,7 +227,7 @@ class Stream:
     def _open_loader(self, workers: int) -> "DataLoader[Any]":
         if self._loader is None or self._loader.num_workers != workers:
             self._loader = DataLoader(
-                self,  # type: ignore[arg-type]
+                _Batches(self.reader),
                 batch_size=None,
                 sampler=self._requests,
                 num_workers=workers,
@@ -229,10 +236,6 @@ class Stream:
                 pin_memory=torch.cuda.is_available(),
             )
         return self._loader
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Workers need the reader alone.
-        return {"reader": self.reader, "_failures": {}, "_requests": [], "_loader": None}
 
     def _note(self, failures: list[Failure]) -> None:
         self._failures.update((failure.path, failure) for failure in failures)
