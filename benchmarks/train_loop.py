@@ -23,7 +23,6 @@ Versions are printed with the results. Needs a POSIX system for the pseudo-termi
 
 import argparse
 import contextlib
-import copy
 import fcntl
 import importlib.metadata
 import importlib.util
