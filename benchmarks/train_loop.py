@@ -156,7 +156,7 @@ def race_bare(data: Data, epochs: int, seed: int) -> Result:
 
 def race_lightning(data: Data, epochs: int, seed: int) -> Result:
     import lightning.pytorch as lightning
-    from lightning.pytorch.callbacks import RichProgressBar, TQDMProgressBar
+    from lightning.pytorch.callbacks import TQDMProgressBar
     from torchmetrics.classification import MulticlassAccuracy
 
     clock = Clock()
@@ -194,7 +194,7 @@ def race_lightning(data: Data, epochs: int, seed: int) -> Result:
         enable_checkpointing=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
-        callbacks=[{"tqdm": TQDMProgressBar, "rich": RichProgressBar}[os.environ.get("LBAR", "tqdm")]()],
+        callbacks=[TQDMProgressBar()],
     )
     trainer.fit(module, loader(data.train, BATCH, shuffle=True), loader(data.val, 256, shuffle=False))
     return Result(clock.seconds_per_epoch(), test_accuracy(module.network, data))

@@ -106,7 +106,9 @@ def _cast(images: Tensor, like: Tensor) -> Tensor:
 
 def _flip(images: Tensor, draws: Tensor) -> Tensor:
     chosen = (draws[:, 0] < 0.5).to(images.device)
-    return torch.where(chosen[:, None, None, None], images.flip(-1), images)
+    flipped = images.clone()
+    flipped[chosen] = images[chosen].flip(-1)
+    return flipped
 
 
 def _shift(images: Tensor, draws: Tensor) -> Tensor:

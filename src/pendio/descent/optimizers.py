@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from pendio.descent.plan import Plan
@@ -23,10 +23,7 @@ def make_optimizer(player: Player, plan: Plan) -> Optimizer:
 
     Groups carry ``lr_factor``, their learning rate relative to the plan's.
     """
-    factors = list(player.lr_factors) or [1.0] * len(player.modules)
-    groups = []
-    for module, factor in zip(player.modules, factors, strict=True):
-        groups += _groups(module, factor, plan)
+    groups = _groups(player, plan)
     if not groups:
         raise ValueError(f"player '{player.name}' has no weights to train")
     # One fused kernel for all weights: small networks spend more on launching updates than on computing them.
@@ -45,13 +42,18 @@ def make_optimizer(player: Player, plan: Plan) -> Optimizer:
             return torch.optim.AdamW(groups, lr=plan.lr, fused=True)
 
 
-def _groups(module: nn.Module, factor: float, plan: Plan) -> list[dict[str, object]]:
-    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    decayed = [parameter for parameter in trainable if is_decayed(parameter)]
-    free = [parameter for parameter in trainable if not is_decayed(parameter)]
-    groups = [(decayed, plan.weight_decay), (free, 0.0)]
+def _groups(player: Player, plan: Plan) -> list[dict[str, object]]:
+    """As few groups as there are different treatments: each costs a step of its own."""
+    factors = list(player.lr_factors) or [1.0] * len(player.modules)
+    members: dict[tuple[float, float], list[Tensor]] = {}
+    for module, factor in zip(player.modules, factors, strict=True):
+        for parameter in module.parameters():
+            if parameter.requires_grad:
+                decay = plan.weight_decay if is_decayed(parameter) else 0.0
+                members.setdefault((decay, factor), []).append(parameter)
     return [
-        {"params": parameters, "weight_decay": decay, "lr_factor": factor} for parameters, decay in groups if parameters
+        {"params": parameters, "weight_decay": decay, "lr_factor": factor}
+        for (decay, factor), parameters in members.items()
     ]
 
 

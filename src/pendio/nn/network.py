@@ -51,16 +51,24 @@ class Network(nn.Module):
 
     def prepare(self, inputs: Tensor) -> Tensor:
         """Inputs as ``module`` wants them: float, of its channels and size, normalised."""
-        values = inputs.float() / 255 if inputs.dtype == torch.uint8 else inputs
-        if values.ndim == 4:
-            channels, *size = self.shape
-            if values.shape[1] != channels:
-                if values.shape[1] != 1:
-                    raise ValueError(f"images with {values.shape[1]} channels; this network takes {channels}")
-                values = values.expand(-1, channels, -1, -1)
-            if self.resizes and list(values.shape[2:]) != size:
-                values = F.interpolate(values, size, mode="bicubic", antialias=True).clamp(0, 1)
-        return (values - self.mean) / self.std
+        if inputs.dtype == torch.uint8:
+            # Most images arrive as bytes, and memory is what normalising them costs: one copy, changed in place.
+            values = self._fit(inputs.float(), 255.0)
+            return values.sub_(self.mean * 255).div_(self.std * 255)
+        return (self._fit(inputs, 1.0) - self.mean) / self.std
+
+    def _fit(self, values: Tensor, white: float) -> Tensor:
+        """Images of any size in the network's channels and size; others as they are."""
+        if values.ndim != 4:
+            return values
+        channels, *size = self.shape
+        if values.shape[1] != channels:
+            if values.shape[1] != 1:
+                raise ValueError(f"images with {values.shape[1]} channels; this network takes {channels}")
+            values = values.repeat(1, channels, 1, 1)
+        if self.resizes and list(values.shape[2:]) != size:
+            values = F.interpolate(values, size, mode="bicubic", antialias=True).clamp(0, white)
+        return values
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits ``(N, K)``."""
