@@ -55,7 +55,7 @@ class Evaluation:
         }
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def evaluate_classifiers(tasks: Sequence[Classifier], data: Data, splits: Sequence[Split]) -> Evaluation:
     """Metrics of the mean of the classifiers' probabilities: of one, its own; of several, their ensemble's.
 
@@ -75,6 +75,8 @@ def evaluate_classifiers(tasks: Sequence[Classifier], data: Data, splits: Sequen
     rows: list[tuple[Tensor, Tensor, Tensor]] = []
     for split in splits:
         for batch in split.batches(256):
+            if not len(batch.targets):
+                continue
             probabilities = torch.stack([task.predict(batch.inputs) for task in tasks]).mean(0)
             rows.append((probabilities, renumber[batch.targets], batch.indices))
     if not rows:

@@ -60,7 +60,8 @@ def classify(options: Classify, progress: bool = True) -> Run:
     if options.freeze and not data.augmented and _features_fit(data, task):
         examples = _cache_features(task, data, launch(options.plan).device)
         task.takes_features = True
-    run = fit(task, examples, options.plan, out, options.resume, config=config, progress=progress)
+    notes = [f"noticed: {finding.message}" for finding in data.findings]
+    run = fit(task, examples, options.plan, out, options.resume, config=config, notes=notes, progress=progress)
     task.takes_features = False
     if leave_processes():
         write_report(run, task, data)
@@ -97,7 +98,7 @@ def _features_fit(data: Data, task: Classifier) -> bool:
     return len(data.train) * task.head.in_features * 4 <= _CACHE_BYTES
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _features(task: Classifier, split: Split, device: torch.device) -> Resident:
     parts, targets = [], []
     for batch in split.batches(64):

@@ -145,7 +145,7 @@ class Classifier(Task):
         """Accuracy; among equals, the lower loss."""
         return metrics["accuracy"], -metrics["loss"]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def predict(self, inputs: Tensor) -> Tensor:
         """Class probabilities ``(N, K)``."""
         self.eval()

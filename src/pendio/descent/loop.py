@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ def fit(
     resume: bool = False,
     *,
     config: Mapping[str, Any] | None = None,
+    notes: Sequence[str] = (),
     progress: bool = True,
 ) -> Run:
     """Train ``task`` on ``data`` as ``plan`` says, and leave a run folder.
@@ -46,6 +47,7 @@ def fit(
         out: the run folder to make; by default the next unused name under ``runs/``.
         resume: go on in ``out`` where it stopped, to the bit on a CPU; start there if it does not exist.
         config: what else the run folder shall remember, under the same names.
+        notes: what to tell before the first epoch, a line each.
         progress: show a bar or a line an epoch on standard error.
 
     Raises:
@@ -59,6 +61,8 @@ def fit(
         walk = _Walk(task, data, plan, fabric, folder, interruption)
         with Bar(progress and fabric.is_global_zero, walk.total_steps, plan.epochs) as bar:
             walk.start(resume, dict(config or {}), bar)
+            for note in notes:
+                bar.note(note)
             while not walk.finished:
                 walk.train_epoch(bar)
                 bar.epoch(walk.evaluate())

@@ -23,7 +23,7 @@ class Plan:
     """How many times to go through the training examples."""
 
     steps: int | None = None
-    """Stop after this many steps, even in the middle of an epoch."""
+    """Stop after this many steps, even in the middle of an epoch, which then counts as done."""
 
     batch: int | Literal["all"] | None = None
     """Examples a step, over all devices together: all is full batch, 1 is online; by default 64, or all if fewer."""

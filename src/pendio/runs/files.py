@@ -120,7 +120,8 @@ def read_state(path: Path) -> dict[str, Any]:
             "ask for it as .safetensors"
         ) from error
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise InputError(f"'{path}' is damaged or no file of torch.save: {str(error).splitlines()[0]}") from error
+        reason = (str(error).splitlines() or ["it ends too soon"])[0]
+        raise InputError(f"'{path}' is damaged or no file of torch.save: {reason}") from error
     if not isinstance(state, dict):
         raise InputError(f"'{path}' holds a {type(state).__name__} instead of a dictionary")
     return state
