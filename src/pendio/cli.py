@@ -22,6 +22,7 @@ app = App(
     help="Train neural networks, look into them, and check them.",
     version=__version__,
     help_on_error=False,
+    suppress_keyboard_interrupt=False,  # main() says how to go on
 )
 train = App(name="train", help="Train a network on your data.")
 app.command(train)
@@ -366,6 +367,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run a command. Exits with 0 when done, 2 when the input is wrong, 130 when interrupted."""
     given = sys.argv[1:] if arguments is None else arguments
     try:
+        train.config = ()
         if given[:1] == ["train"]:
             given = _take_config(given)
         app(given, exit_on_error=False, print_error=False)

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from pendio.classification.models import build, load_body, pretrained, preprocessing, stages
+from pendio.classification.models import build, load_body, preprocessing, pretrained, stages
 from pendio.errors import InputError
 from pendio.runs.files import write_weights
 
@@ -82,7 +82,9 @@ def test_weights_that_cannot_be_fetched_cost_one_clear_error(monkeypatch):
     monkeypatch.setattr("timm.create_model", refuse)
     with pytest.raises(InputError) as error:
         build("timm:resnet18", (3, 64, 64), [0.5] * 3, [0.25] * 3, CLASSES)
-    assert "cannot create 'timm:resnet18' with its published weights: no route to the hub; give a file" in str(error.value)
+    assert "cannot create 'timm:resnet18' with its published weights: no route to the hub; give a file" in str(
+        error.value
+    )
     assert "--no-pretrained" in str(error.value)
     assert "\n" not in str(error.value)
 

@@ -54,7 +54,7 @@ def test_of_a_folder_each_image_is_named_and_a_bad_one_keeps_its_place(lite0, co
     (coffee.parent / "notes.txt").write_text("no image")
     answers = list(predict(lite0, [str(coffee.parent)]))
     assert {type(answer) for answer in answers} == {Prediction, ImageError}
-    assert [str(answer) for answer in answers if isinstance(answer, ImageError)][0].count("damaged.jpg") == 1
+    assert next(str(answer) for answer in answers if isinstance(answer, ImageError)).count("damaged.jpg") == 1
 
 
 def test_what_was_named_itself_must_be_readable(lite0, tmp_path):

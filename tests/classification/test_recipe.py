@@ -92,9 +92,7 @@ def test_augmentation_changes_what_a_frozen_body_sees(tmp_path, small):
 
 def test_tuning_moves_the_last_stage_alone(tmp_path, small):
     body = train(tmp_path / "body", data=small, model="resnet")
-    tuned = train(
-        tmp_path / "tuned", data=small, model="resnet", weights=str(body.folder / "best.safetensors"), tune=1
-    )
+    tuned = train(tmp_path / "tuned", data=small, model="resnet", weights=str(body.folder / "best.safetensors"), tune=1)
     moved = [
         name
         for name, value in tuned.weights("last").items()

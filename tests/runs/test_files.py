@@ -16,9 +16,8 @@ def left(folder):
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     path = tmp_path / "notes.txt"
     write_text(path, "first")
-    with pytest.raises(RuntimeError), replacing(path) as file:
-        file.write(b"half of the second")
-        raise RuntimeError
+    with pytest.raises(ZeroDivisionError), replacing(path) as file:
+        file.write(b"half of the second" + bytes(1 // 0))
     assert path.read_text() == "first"
     assert left(tmp_path) == ["notes.txt"], "no draft must stay behind"
     write_text(path, "second é")

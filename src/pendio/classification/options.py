@@ -3,12 +3,14 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from pendio.descent.plan import Plan
 from pendio.errors import InputError, did_you_mean
+from pendio.options import check_types
 
 __all__ = ["Classify"]
 
@@ -65,6 +67,7 @@ class Classify:
     plan: Annotated[Plan, Parameter(name="*")] = field(default_factory=Plan)
 
     def __post_init__(self) -> None:
+        check_types(self)
         if not 0 <= self.label_smoothing < 1:
             raise InputError(f"--label-smoothing must be in [0, 1), got {self.label_smoothing}")
         if self.size is not None and not 4 <= self.size <= 4096:
@@ -93,11 +96,9 @@ class Classify:
         for name in options:
             if name not in own | of_plan:
                 raise InputError(f"unknown option '{name}': {did_you_mean(name, own | of_plan)}")
-        try:
-            plan = Plan(**{name: value for name, value in options.items() if name in of_plan})
-            return Classify(**{name: value for name, value in options.items() if name in own}, plan=plan)
-        except TypeError as error:
-            raise InputError(f"an option is of the wrong type: {error}") from error
+        options = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
+        plan = Plan(**{name: value for name, value in options.items() if name in of_plan})
+        return Classify(**{name: value for name, value in options.items() if name in own}, plan=plan)
 
     def own(self) -> dict[str, Any]:
         """The options by name, without those of the plan."""

@@ -157,7 +157,10 @@ class _Walk:
             try:
                 if resuming:
                     self.run = Run.open(self.folder)
+                    if not isinstance(self.run.config.get("plan"), dict):
+                        raise InputError(f"the config of '{self.folder}' is damaged: it has no plan")
                     self.run.rewind(int(self.run.state()["epoch"]))
+                    self.run.configure(config)
                 else:
                     weights = self._kept.state_dict()
                     self.run = Run.create(self.folder, config, weights, self._state())

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pendio.errors import InputError
+from pendio.options import check_types, flag
 
 __all__ = ["Plan"]
 
@@ -104,21 +105,22 @@ class Plan:
     """Also log the curves for TensorBoard or as CSV, into the run folder."""
 
     def __post_init__(self) -> None:
+        check_types(self)
         positive = ("epochs", "steps", "batch", "lr", "step_every", "step_factor", "clip", "accumulate", "patience")
         for name in (*positive, "devices"):
             value = getattr(self, name)
             if isinstance(value, int | float) and not value > 0:
-                raise InputError(f"--{_flag(name)} must be greater than 0, got {value}")
+                raise InputError(f"{flag(name)} must be greater than 0, got {value}")
         for name in ("weight_decay", "l1", "l2", "warmup", "workers", "save_every", "seed"):
             value = getattr(self, name)
             if value is not None and not value >= 0:
-                raise InputError(f"--{_flag(name)} must not be negative, got {value}")
+                raise InputError(f"{flag(name)} must not be negative, got {value}")
         for name in ("momentum", "dropout", "ema_decay", "swa_start"):
             if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"--{_flag(name)} must be in [0, 1), got {getattr(self, name)}")
+                raise InputError(f"{flag(name)} must be in [0, 1), got {getattr(self, name)}")
         for name, value in dataclasses.asdict(self).items():
             if value in (float("inf"), float("-inf")):
-                raise InputError(f"--{_flag(name)} must be finite, got {value}")
+                raise InputError(f"{flag(name)} must be finite, got {value}")
 
     def batch_size(self, examples: int) -> int:
         """Examples in one step when there are ``examples`` to train on.
@@ -136,7 +138,3 @@ class Plan:
         if self.accumulate > size:
             raise InputError(f"--accumulate {self.accumulate} cannot split a batch of {size}; give at most {size}")
         return size
-
-
-def _flag(name: str) -> str:
-    return name.replace("_", "-")

@@ -19,6 +19,7 @@ FORMATS = {"onnx": ".onnx", "torch-export": ".pt2", "safetensors": ".safetensors
 """Format → file ending."""
 
 Export = Literal["onnx", "torch-export", "safetensors"]
+"""A key of ``FORMATS``."""
 
 _TOLERANCE = 1e-3
 

@@ -69,7 +69,7 @@ class Run:
             draft.chmod(0o755)
         try:
             run = Run(draft, config)
-            write_text(draft / CONFIG, yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True))
+            run.configure({})
             run.save(weights, weights, state)
             write_text(draft / METRICS, "")
             with writing(folder):
@@ -101,6 +101,11 @@ class Run:
         if not isinstance(content, dict):
             raise InputError(f"'{config}' is damaged: it holds no mapping")
         return Run(path, content)
+
+    def configure(self, config: Mapping[str, Any]) -> None:
+        """Change parts of the config, as when a run goes on with other options."""
+        self.config |= config
+        write_text(self.folder / CONFIG, yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True))
 
     def save(self, last: Mapping[str, Tensor], best: Mapping[str, Tensor] | None, state: Mapping[str, Any]) -> None:
         """Write a checkpoint. Resuming needs ``state`` alone, which is therefore written last and in one piece.
