@@ -74,7 +74,7 @@ def evaluate_classifiers(tasks: Sequence[Classifier], data: Data, splits: Sequen
     renumber = torch.tensor([known.index(name) for name in data.classes])
     rows: list[tuple[Tensor, Tensor, Tensor]] = []
     for split in splits:
-        for batch in split.batches(256):
+        for batch in split.batches(64):
             if not len(batch.targets):
                 continue
             probabilities = torch.stack([task.predict(batch.inputs) for task in tasks]).mean(0)

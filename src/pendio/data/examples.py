@@ -121,7 +121,6 @@ class Resident:
     inputs: Tensor
     targets: Tensor
     augment: Callable[[Examples, int, int], Examples] | None = None
-    names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -154,7 +153,7 @@ class Resident:
 
     def to(self, device: torch.device) -> "Resident":
         """The same split on ``device``."""
-        return Resident(self.inputs.to(device), self.targets.to(device), self.augment, self.names)
+        return Resident(self.inputs.to(device), self.targets.to(device), self.augment)
 
     @property
     def failures(self) -> tuple[Failure, ...]:
