@@ -1,8 +1,9 @@
 """Residual connections."""
 
+import torch
 from torch import Tensor, nn
 
-__all__ = ["Residual"]
+__all__ = ["Concatenation", "Residual"]
 
 
 class Residual(nn.Module):
@@ -22,3 +23,19 @@ class Residual(nn.Module):
         """The sum of both ways."""
         out: Tensor = self.shortcut(images) + self.branch(images)
         return out
+
+
+class Concatenation(nn.Module):
+    """Puts a branch beside its input: x ↦ [x, branch(x)] along the channels (Huang et al., 2017).
+
+    Args:
+        branch: any module that keeps all but the number of channels.
+    """
+
+    def __init__(self, branch: nn.Module) -> None:
+        super().__init__()
+        self.branch = branch
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Both, one after the other."""
+        return torch.cat([images, self.branch(images)], 1)

@@ -1,0 +1,54 @@
+"""Options from config files."""
+
+from pathlib import Path
+from typing import Any
+
+import cyclopts
+import yaml
+
+from pendio.cli.app import train
+from pendio.errors import InputError
+
+__all__ = ["take_config"]
+
+
+def take_config(arguments: list[str]) -> list[str]:
+    """The arguments without ``--config FILE``, whose options become the defaults of ``train``.
+
+    ``--resume --out RUN`` takes the run's own config as if it were named.
+    """
+    path = _option(arguments, "--config")
+    rest = [text for text in arguments if not text.startswith("--config=")]
+    if "--config" in rest:
+        place = rest.index("--config")
+        del rest[place : place + 2]
+    if path is None and "--resume" in rest:
+        own = Path(_option(rest, "--out") or "") / "config.yaml"
+        path = str(own) if own.is_file() else None
+    if path is not None:
+        train.config = [cyclopts.config.Dict(_config_options(Path(path)), use_commands_as_keys=False, source=path)]
+    return rest
+
+
+def _option(arguments: list[str], name: str) -> str | None:
+    """What is given as ``name VALUE`` or ``name=VALUE``; an empty text where the value is missing."""
+    for number, text in enumerate(arguments):
+        if text == name:
+            return (arguments[number + 1 :] or [""])[0]
+        if text.startswith(f"{name}="):
+            return text.partition("=")[2]
+    return None
+
+
+def _config_options(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"config '{path}' cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"config '{path}' is no YAML: {' '.join(str(error).split())}") from error
+    if isinstance(content, dict) and isinstance(content.get("options"), dict):
+        content = {**content["options"], **(content.get("plan") or {})}
+    if not isinstance(content, dict):
+        raise InputError(f"config '{path}' holds no options; expected name: value lines, or a run's config.yaml")
+    return {str(name).replace("_", "-"): value for name, value in content.items() if value is not None}

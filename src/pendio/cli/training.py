@@ -1,0 +1,180 @@
+"""From data to a trained network and its use: train, evaluate, predict, report, export."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+from rich.table import Table
+
+from pendio.classification.options import Classify
+from pendio.cli.app import Json, app, console, print_json, say, train
+from pendio.errors import InputError
+
+__all__ = ["classify", "evaluate", "export", "predict", "report"]
+
+
+@train.command
+def classify(options: Annotated[Classify, Parameter(name="*")] = Classify()) -> None:  # noqa: B008  (frozen)
+    """Train a classifier: on images, points or tables. The run folder it leaves holds weights, curves and a report.
+
+    A config file saved by a run can be given with --config; options on the command line override it.
+    """
+    from pendio.classification.recipe import classify as recipe
+
+    run = recipe(options)
+    say(f"run folder: {run.folder}   report: {run.folder}/report.html")
+
+
+@app.command
+def evaluate(
+    *runs: str,
+    data: str | None = None,
+    split: Literal["train", "val", "test", "all"] | None = None,
+    json_: Json = False,
+) -> None:
+    """Measure trained runs on held-out data; several runs are measured as one ensemble.
+
+    Parameters
+    ----------
+    runs
+        Run folders.
+    data
+        Other data to measure on, with the same class names; by default what the first run was trained on.
+    split
+        Which examples: by default the test split, or all of --data.
+    """
+    from pendio.classification.evaluation import evaluate_classifiers
+    from pendio.classification.recipe import load_classifier, open_data, run_options
+    from pendio.runs.run import Run
+
+    if not runs:
+        raise InputError("give one run folder or more: pendio evaluate RUN …")
+    opened = [Run.open(folder) for folder in runs]
+    tasks = [load_classifier(run) for run in opened]
+    examples = open_data(run_options(opened[0]), data)
+    which = split or ("test" if data is None else "all")
+    splits = {"all": [examples.train, examples.val, *([examples.test] if examples.test else [])]}
+    evaluation = evaluate_classifiers(tasks, examples, splits.get(which) or [examples.split(which)])
+    result = {"runs": list(runs), "data": examples.name, "split": which, **evaluation.to_dict()}
+    if json_:
+        print_json(result)
+        return
+    print(f"{' + '.join(runs)} on {examples.name}: {which} split, {len(evaluation.targets)} examples")
+    table = Table()
+    table.add_column("metric")
+    table.add_column("value", justify="right")
+    for name, value in evaluation.metrics.items():
+        table.add_row(name, f"{value:.4f}")
+    console().print(table)
+    classes = Table("class", "precision", "recall", "F1", "examples")
+    for name, row in result["classes"].items():
+        values = (f"{row[key]:.4f}" for key in ("precision", "recall", "f1"))
+        classes.add_row(name, *values, str(row["examples"]))
+    console().print(classes)
+
+
+@app.command
+def predict(network: str, *inputs: str, top: int = 5, out: Path | None = None, json_: Json = False) -> None:
+    """Say what is in images.
+
+    Parameters
+    ----------
+    network
+        A run folder, efficientnet-lite0, timm:NAME or torchvision:NAME.
+    inputs
+        Image files, folders of them, or names of embedded photos (photos: all); for tables and points, CSV files.
+    top
+        How many classes to print.
+    out
+        A folder to write predictions.csv to.
+    """
+    from pendio.classification.prediction import Prediction
+    from pendio.classification.prediction import predict as predictions
+    from pendio.recipes import network as load_network
+
+    if not inputs:
+        raise InputError("give one input or more: pendio predict NETWORK INPUT …")
+    if top < 1:
+        raise InputError(f"--top must be at least 1, got {top}")
+    made, failures = [], []
+    for answer in predictions(load_network(network), inputs, top):
+        if not isinstance(answer, Prediction):
+            failures.append(answer)
+            continue
+        made.append(answer)
+        if not json_:
+            pairs = zip(answer.classes, answer.probabilities, strict=True)
+            print(f"{answer.input}: {', '.join(f'{name} {value:.3f}' for name, value in pairs)}")
+    if json_:
+        print_json([prediction.to_dict() for prediction in made])
+    if out is not None:
+        _write_predictions(out, made)
+    for failure in failures:
+        say(f"skipped: {failure}")
+    if failures and not made:
+        raise InputError(f"none of {len(failures)} images could be read")
+
+
+def _write_predictions(folder: Path, made: list[Any]) -> None:
+    import csv
+    import io
+
+    from pendio.runs.files import write_text, writing
+
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["input", "class", "probability"])
+    for prediction in made:
+        writer.writerow([prediction.input, prediction.classes[0], f"{prediction.probabilities[0]:.6f}"])
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "predictions.csv", text.getvalue())
+    say(f"wrote {folder / 'predictions.csv'}")
+
+
+@app.command
+def report(run: str) -> None:
+    """Rebuild a run's report.html.
+
+    Parameters
+    ----------
+    run
+        A run folder.
+    """
+    from pendio.classification.evaluation import write_report
+    from pendio.classification.recipe import load_classifier, open_data, run_options
+    from pendio.runs.run import Run
+
+    opened = Run.open(run)
+    write_report(opened, load_classifier(opened), open_data(run_options(opened)))
+    print(f"wrote {opened.folder}/report.html")
+
+
+@app.command
+def export(
+    run: str, *, to: Literal["onnx", "torch-export", "safetensors"], out: Path | None = None, json_: Json = False
+) -> None:
+    """Write a network to a file for other programs, and check that it computes the same.
+
+    Parameters
+    ----------
+    run
+        A run folder, or a published network.
+    to
+        The format.
+    out
+        The file to write; by default model.onnx, model.pt2 or model.safetensors in the run folder, or here.
+    """
+    from pendio.recipes import network as load_network
+    from pendio.runs.export import FORMATS
+    from pendio.runs.export import export as write
+
+    parent = Path(run) if Path(run).is_dir() else Path()
+    path = out or parent / f"model{FORMATS[to]}"
+    if not path.parent.is_dir():
+        raise InputError(f"there is no folder '{path.parent}' to write to")
+    difference = write(load_network(run), to, path)
+    if json_:
+        print_json({"file": str(path), "format": to, "bytes": path.stat().st_size, "max_difference": difference})
+    else:
+        print(f"wrote {path} ({path.stat().st_size:,} bytes); its logits differ by at most {difference:.2g}")

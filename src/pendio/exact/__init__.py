@@ -1,0 +1,1 @@
+"""The computable truths that methods are checked against."""

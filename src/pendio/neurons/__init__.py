@@ -1,0 +1,1 @@
+"""Single neurons and what networks of them can express."""

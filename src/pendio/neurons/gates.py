@@ -1,0 +1,90 @@
+"""Networks of NAND perceptrons: any truth table from one kind of neuron."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pendio.errors import InputError
+from pendio.neurons.perceptron import Perceptron
+
+__all__ = ["NAND", "Circuit", "circuit"]
+
+NAND = Perceptron(torch.tensor([-2.0, -2.0]), 3.0)
+"""Fires unless both inputs do: 3 − 2a − 2b > 0."""
+
+
+@dataclass(frozen=True)
+class Circuit:
+    """Perceptrons whose inputs are earlier values.
+
+    Attributes:
+        inputs: number of inputs, the first values.
+        gates: of each gate, the two earlier values it joins by NAND.
+        output: which value is the answer.
+    """
+
+    inputs: int
+    gates: tuple[tuple[int, int], ...]
+    output: int
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """``(N,)`` booleans for 0/1 inputs ``(N, inputs)``, computed by :data:`NAND` alone."""
+        values = list(inputs.float().unbind(1))
+        for first, second in self.gates:
+            values.append(NAND(torch.stack([values[first], values[second]], 1)).float())
+        return values[self.output].bool()
+
+
+class _Builder:
+    def __init__(self, inputs: int) -> None:
+        self.inputs = inputs
+        self.gates: list[tuple[int, int]] = []
+        self._known: dict[tuple[int, int], int] = {}
+
+    def nand(self, first: int, second: int) -> int:
+        pair = (min(first, second), max(first, second))
+        if pair not in self._known:
+            self._known[pair] = self.inputs + len(self.gates)
+            self.gates.append(pair)
+        return self._known[pair]
+
+    def negate(self, value: int) -> int:
+        return self.nand(value, value)
+
+    def choose(self, condition: int, then: int, otherwise: int) -> int:
+        """``then`` where ``condition``, else ``otherwise``: NAND of the two branches' NANDs."""
+        return self.nand(self.nand(condition, then), self.nand(self.negate(condition), otherwise))
+
+
+def circuit(truth: Sequence[bool]) -> Circuit:
+    """A network of NAND perceptrons for a truth table.
+
+    Splits the table on its first input and chooses between the halves (Shannon, 1949); equal tables share their gates.
+
+    Args:
+        truth: 2ⁿ answers, n ≥ 1, for inputs counted up in binary, the first input the highest digit.
+
+    Raises:
+        InputError: the number of answers is no power of two above 1.
+    """
+    count = len(truth).bit_length() - 1
+    if count < 1 or len(truth) != 1 << count:
+        raise InputError(f"a truth table has 2, 4, 8, … answers, got {len(truth)}")
+    builder = _Builder(count)
+    true = builder.nand(0, builder.negate(0))
+    false = builder.negate(true)
+    made: dict[tuple[bool, ...], int] = {}
+
+    def build(table: tuple[bool, ...], first: int) -> int:
+        if len(set(table)) == 1:
+            return true if table[0] else false
+        if table not in made:
+            half = len(table) // 2
+            low, high = build(table[:half], first + 1), build(table[half:], first + 1)
+            made[table] = low if table[:half] == table[half:] else builder.choose(first, high, low)
+        return made[table]
+
+    output = build(tuple(bool(answer) for answer in truth), 0)
+    return Circuit(count, tuple(builder.gates), output)
