@@ -67,15 +67,13 @@ _FREE = frozenset({
     "adaptive_avg_pool1d", "adaptive_max_pool2d", "_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "mean_dim",
     "upsample_nearest1d", "upsample_nearest2d", "upsample_bilinear2d", "upsample_bicubic2d",
     "_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa", "native_dropout", "grid_sampler_2d", "logsumexp",
-    "nan_to_num", "where", "masked_fill", "_local_scalar_dense",
+    "nan_to_num", "where", "masked_fill", "_local_scalar_dense", "glu",
 })  # fmt: skip
-
 
 _POINTWISE = frozenset({
     # Those that torch does not tag as such.
-    "[", "hardswish,", "hardsigmoid,", "hardtanh,", "relu6,", "celu,", "elu,", "gelu,", "glu,", "leaky_relu,",
-    "log_sigmoid_forward,", "mish,", "prelu,", "_prelu_kernel,", "rrelu_with_noise,", "selu,", "silu,", "softplus,",
-    "threshold,", "]",
+    "hardswish", "hardsigmoid", "hardtanh", "relu6", "celu", "elu", "gelu", "leaky_relu", "log_sigmoid_forward", "mish",
+    "prelu", "_prelu_kernel", "rrelu_with_noise", "selu", "silu", "softplus", "threshold",
 })  # fmt: skip
 
 

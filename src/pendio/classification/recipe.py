@@ -14,11 +14,13 @@ from pendio.classification.options import Classify
 from pendio.classification.task import Classifier
 from pendio.data.examples import Data, Resident, Split
 from pendio.descent.devices import launch, leave_processes
+from pendio.descent.finder import Search
+from pendio.descent.finder import find_lr as search_lr
 from pendio.descent.loop import fit
 from pendio.errors import InputError
 from pendio.runs.run import Run, next_folder
 
-__all__ = ["classify", "load_classifier", "open_data", "run_options"]
+__all__ = ["classify", "find_lr", "load_classifier", "open_data", "run_options"]
 
 _CACHE_BYTES = 4 << 30
 """Largest set of features that is kept in memory to train a head on."""
@@ -35,25 +37,7 @@ def classify(options: Classify, progress: bool = True) -> Run:
         InputError: an option does not fit the data or the model; the message says which.
     """
     data = open_data(options)
-    with torch.random.fork_rng():
-        torch.manual_seed(options.plan.seed)
-        network = build(
-            options.model,
-            data.shape,
-            data.mean,
-            data.std,
-            data.classes,
-            dropout=options.plan.dropout,
-            pretrained=options.pretrained,
-            weights=options.weights,
-        )
-    task = Classifier(
-        network,
-        label_smoothing=options.label_smoothing,
-        class_weights=_balanced(data) if options.class_weights == "balanced" else None,
-        tuned_stages=0 if options.freeze else options.tune,
-        body_lr=options.body_lr or (0.1 if options.trained_body else 1.0),
-    )
+    task = _new_task(options, data)
     config = {"recipe": "classify", "options": _saved(options), "data": data.describe()}
     out = Path(options.out) if options.out else next_folder("classify", options.data)
     examples = data
@@ -66,6 +50,41 @@ def classify(options: Classify, progress: bool = True) -> Run:
     if leave_processes():
         write_report(run, task, data)
     return run
+
+
+def _new_task(options: Classify, data: Data) -> Classifier:
+    """The untrained task; the same seed gives the same weights."""
+    with torch.random.fork_rng():
+        torch.manual_seed(options.plan.seed)
+        network = build(
+            options.model,
+            data.shape,
+            data.mean,
+            data.std,
+            data.classes,
+            dropout=options.plan.dropout,
+            pretrained=options.pretrained,
+            weights=options.weights,
+        )
+    return Classifier(
+        network,
+        label_smoothing=options.label_smoothing,
+        class_weights=_balanced(data) if options.class_weights == "balanced" else None,
+        tuned_stages=0 if options.freeze else options.tune,
+        body_lr=options.body_lr or (0.1 if options.trained_body else 1.0),
+    )
+
+
+def find_lr(options: Classify) -> Search:
+    """A learning rate for what ``options`` would train.
+
+    Raises:
+        InputError: an option does not fit, or the loss does not fall at any rate.
+    """
+    data = open_data(options)
+    with torch.random.fork_rng():
+        torch.manual_seed(options.plan.seed)
+        return search_lr(_new_task(options, data), data, options.plan)
 
 
 def open_data(options: Classify, data: str | None = None) -> Data:

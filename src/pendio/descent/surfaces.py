@@ -48,7 +48,7 @@ def _rosenbrock(point: Tensor) -> Tensor:
 SURFACES: dict[str, Surface] = {
     "bowl": Surface("(x² + y²)/2: round, every optimiser's easy case", _quadratic(1, 1), (1.6, 1.2), (-2, 2, -2, 2), 0.1),
     "ravine": Surface(
-        "(x² + 30y²)/2: thirty times steeper across than along", _quadratic(1, 30), (-1.8, 0.9), (-2, 2, -1.5, 1.5), 0.05
+        "(x² + 30y²)/2: thirty times steeper across than along", _quadratic(1, 30), (-1.8, 0.9), (-2, 2, -1.5, 1.5), 0.03
     ),
     "rosenbrock": Surface(
         "(1 − x)² + 100(y − x²)²: a bent valley with an almost flat floor (Rosenbrock, 1960)",

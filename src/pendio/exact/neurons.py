@@ -13,11 +13,9 @@ from pendio.descent.loop import fit
 from pendio.descent.plan import Plan
 from pendio.exact.check import Check
 from pendio.neurons import approximation, depth, gates, perceptron
+from pendio.neurons.gates import SQUARE
 
 __all__ = ["CHECKS"]
-
-SQUARE = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
-"""The corners on which gates are defined."""
 
 
 def _nand() -> tuple[float, float]:

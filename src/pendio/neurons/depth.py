@@ -67,6 +67,7 @@ class Comparison:
 @torch.no_grad()
 def compare(folds: int) -> Comparison:
     """Measure both networks of the n-fold sawtooth: on its corners, and thrice between each two of them."""
+    _check(folds)
     points = torch.linspace(0, 1, 4 * 2**folds + 1, dtype=torch.float64)[:, None]
     truth = sawtooth(points, folds)
     deep, shallow = deep_sawtooth(folds), shallow_sawtooth(folds)

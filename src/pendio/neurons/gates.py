@@ -9,7 +9,13 @@ from torch import Tensor
 from pendio.errors import InputError
 from pendio.neurons.perceptron import Perceptron
 
-__all__ = ["NAND", "Circuit", "circuit"]
+__all__ = ["GATES", "NAND", "SQUARE", "Circuit", "circuit"]
+
+SQUARE = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+"""The corners on which gates of two inputs are defined."""
+
+GATES = {"and": (0, 0, 0, 1), "or": (0, 1, 1, 1), "nand": (1, 1, 1, 0), "xor": (0, 1, 1, 0)}
+"""Name → answer on each corner."""
 
 NAND = Perceptron(torch.tensor([-2.0, -2.0]), 3.0)
 """Fires unless both inputs do: 3 − 2a − 2b > 0."""
