@@ -59,10 +59,10 @@ def test_unknown_classes_and_unlike_runs_are_refused(digits_run, digits, tmp_pat
 def test_the_report_needs_nothing_else_and_tells_the_worst(digits_run):
     page = (digits_run.folder / "report.html").read_text()
     assert not re.search(r"""(src|href)=["'](?!data:)""", page), "the page must not load anything"
-    assert page.count("data:image/png;base64,") == 5
+    assert page.count("data:image/png;base64,") == 6
     assert "cnn on digits" in page
     assert "pendio train classify --config" in page
-    for name in ("curves", "confusion", "worst", "best", "data"):
+    for name in ("curves", "confusion", "worst", "best", "data", "layers"):
         assert (digits_run.folder / "pictures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 

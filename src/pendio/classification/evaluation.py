@@ -14,7 +14,9 @@ from pendio.errors import InputError
 from pendio.pictures.confusion import draw_confusion
 from pendio.pictures.curves import draw_curves
 from pendio.pictures.grids import draw_grid
+from pendio.pictures.layers import draw_layers
 from pendio.pictures.regions import draw_regions
+from pendio.runs.diagnosis import Evidence, diagnose
 from pendio.runs.files import replacing
 from pendio.runs.page import Picture, Section, Table, write_page
 from pendio.runs.run import REPORT, Run
@@ -94,6 +96,11 @@ def write_report(run: Run, task: Classifier, data: Data) -> None:
     evaluation = evaluate_classifiers([task], data, [split])
     history = run.history()
     pictures = {"curves": draw_curves(history, "accuracy")} if history else {}
+    if layers := run.layers():
+        pictures["layers"] = draw_layers(
+            {name: [steps[name].gradient for steps in layers if name in steps] for name in layers[0]},
+            {name: [steps[name].ratio for steps in layers if name in steps] for name in layers[0]},
+        )
     pictures["confusion"] = draw_confusion(evaluation.confusion, data.classes)
     if data.kind == "images":
         pictures |= _example_pictures(task, data, split, evaluation)
@@ -140,6 +147,7 @@ _CAPTIONS = {
     "worst": "The test examples with the least probability for their true class.",
     "best": "The test examples with the most probability for their true class.",
     "data": "Training examples, before augmentation.",
+    "layers": "Gradient of each weight tensor, and its update relative to it, in each epoch's first step.",
     "regions": "Predicted class over the plane, paler where less sure, with the test points.",
 }
 
@@ -170,11 +178,24 @@ def _sections(run: Run, data: Data, evaluation: Evaluation, pictures: dict[str, 
             pictures=_some(shown, "data"),
         )
     )
+    sections.append(_diagnosis(run, shown))
     again = f"pendio train classify --config {run.folder}/config.yaml --out NEW_FOLDER"
     sections.append(Section("Do it again", text="The same seed gives the same numbers on a CPU.", code=again))
     config = yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True)
     sections.append(Section("Configuration", code=config, folded=True))
     return sections
+
+
+def _diagnosis(run: Run, shown: dict[str, Picture]) -> Section:
+    found = diagnose(Evidence(run.history(), run.layers()))
+    rows = [(finding.sentence, finding.evidence, finding.fix, finding.flag) for finding in found]
+    return Section(
+        "Diagnosis",
+        text="" if found else "The curves and gradients look healthy.",
+        tables=[Table(("what", "evidence", "what helps", "option"), rows)] if rows else [],
+        pictures=_some(shown, "layers"),
+        code=f"pendio diagnose {run.folder}  # looks at activations, labels and overfitting too",
+    )
 
 
 def _some(pictures: dict[str, Picture], *names: str) -> list[Picture]:

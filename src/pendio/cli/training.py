@@ -10,7 +10,7 @@ from pendio.classification.options import Classify
 from pendio.cli.app import Json, app, console, print_json, say, train
 from pendio.errors import InputError
 
-__all__ = ["classify", "evaluate", "export", "predict", "report"]
+__all__ = ["classify", "diagnose", "evaluate", "export", "predict", "report"]
 
 
 @train.command
@@ -178,3 +178,30 @@ def export(
         print_json({"file": str(path), "format": to, "bytes": path.stat().st_size, "max_difference": difference})
     else:
         print(f"wrote {path} ({path.stat().st_size:,} bytes); its logits differ by at most {difference:.2g}")
+
+
+@app.command
+def diagnose(run: str, *, json_: Json = False) -> None:
+    """Say why training went as it did: a sentence, the evidence, a fix, and the option that applies it.
+
+    Parameters
+    ----------
+    run
+        A run folder.
+    """
+    from pendio.classification.diagnosis import diagnose_classifier
+    from pendio.classification.recipe import load_classifier, open_data, run_options
+    from pendio.runs.run import Run
+
+    opened = Run.open(run)
+    found = diagnose_classifier(opened, load_classifier(opened), open_data(run_options(opened)))
+    if json_:
+        print_json([finding.to_dict() for finding in found])
+        return
+    if not found:
+        print(f"{run}: healthy; nothing noticed")
+    for finding in found:
+        print(f"{finding.kind}: {finding.sentence}")
+        print(f"  evidence: {finding.evidence}")
+        print(f"  what helps: {finding.fix}")
+        print(f"  option: {finding.flag}")

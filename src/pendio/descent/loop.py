@@ -14,12 +14,14 @@ from pendio.descent.averaging import Average
 from pendio.descent.devices import launch, loggers, reading_processes
 from pendio.descent.finite import Guard, LossNotFinite, NotFiniteError, first_not_finite
 from pendio.descent.interruption import Interrupted, Interruption
+from pendio.descent.monitor import Monitor
 from pendio.descent.optimizers import lr_factor, make_optimizer, set_lr
 from pendio.descent.plan import Plan
 from pendio.descent.progress import Bar
 from pendio.descent.task import Task, TrainingData
 from pendio.descent.turns import Step, Turns
 from pendio.errors import InputError
+from pendio.runs.diagnosis import Evidence, LayerStep, diagnose
 from pendio.runs.run import Run, next_folder, versions
 
 __all__ = ["evaluate", "fit"]
@@ -66,6 +68,7 @@ def fit(
             while not walk.finished:
                 walk.train_epoch(bar)
                 bar.epoch(walk.evaluate())
+                walk.tell_diagnoses(bar)
                 walk.save_if_due()
             walk.save()
             walk.name_skipped(bar)
@@ -131,6 +134,10 @@ class _Walk:
         # Apple's GPUs have no float64.
         wide = torch.float32 if fabric.device.type == "mps" else torch.float64
         self.sums = torch.zeros(2, device=fabric.device, dtype=wide)
+        self.monitor = Monitor(task)
+        self._layers: list[dict[str, LayerStep]] = []
+        self._history: list[dict[str, Any]] = []
+        self._told: set[str] = set()
         self.speed = 0.0
         self._best_weights: dict[str, Tensor] | None = None
         self._saved_at = time.monotonic()
@@ -171,6 +178,7 @@ class _Walk:
             raise problem
         if resuming:
             self._restore(self.run.state())
+            self._history, self._layers = self.run.history(), self.run.layers()
             bar.note(f"going on in {self.folder} after step {self.step} of {self.total_steps}")
         elif resume:
             bar.note(f"nothing to resume in {self.folder}: starting there")
@@ -210,7 +218,11 @@ class _Walk:
         """Walk one step; whether any process was asked to stop."""
         factor = lr_factor(self.plan, self.step, self.steps_per_epoch, self.total_steps)
         set_lr(self.optimizers, self.plan.lr * factor)
+        if self.step_in_epoch == 0:
+            self.monitor.before_step()
         losses, stop = self.take_step(batch, self.step, self.interruption.requested)
+        if self.step_in_epoch == 0:
+            self._layers.append(self.monitor.after_step())
         self.sums[0] += losses[0].total
         self.sums[1] += losses[0].weight
         if self.average:
@@ -247,9 +259,19 @@ class _Walk:
         }
         if self.fabric.is_global_zero:
             self.run.append(record)
+            if self._layers:
+                self.run.append_layers(self.epoch, self._layers[-1])
             for logger in self.loggers:
                 logger.log_metrics({name: value for name, value in record.items() if type(value) is float}, self.step)
+        self._history.append(record)
         return record
+
+    def tell_diagnoses(self, bar: Bar) -> None:
+        """Say what goes wrong while there is time to stop, each thing once."""
+        for finding in diagnose(Evidence(self._history, self._layers)):
+            if finding.kind not in self._told:
+                self._told.add(finding.kind)
+                bar.note(f"diagnosis: {finding.sentence} ({finding.evidence}) Try {finding.flag}")
 
     def save_if_due(self) -> None:
         """Save, unless that was done only just now."""

@@ -7,7 +7,7 @@ import platform
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,11 +15,12 @@ import yaml
 from torch import Tensor
 
 from pendio.errors import InputError
+from pendio.runs.diagnosis import LayerStep
 from pendio.runs.files import read_state, read_weights, replacing, write_text, write_weights, writing
 
 __all__ = ["Run", "next_folder", "versions"]
 
-CONFIG, STATE, METRICS, REPORT = "config.yaml", "state.pt", "metrics.jsonl", "report.html"
+CONFIG, STATE, METRICS, LAYERS, REPORT = "config.yaml", "state.pt", "metrics.jsonl", "layers.jsonl", "report.html"
 WEIGHTS = {"last": "weights.safetensors", "best": "best.safetensors"}
 
 _MAX_CONFIG_BYTES = 16 << 20
@@ -133,25 +134,52 @@ class Run:
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Add a line to ``metrics.jsonl``."""
-        path = self.folder / METRICS
+        self._append(METRICS, record)
+
+    def append_layers(self, epoch: int, layers: Mapping[str, LayerStep]) -> None:
+        """Add a line to ``layers.jsonl``: what an epoch's first step did to each weight tensor."""
+        rows = {name: [step.weight, step.gradient, step.update] for name, step in layers.items()}
+        self._append(LAYERS, {"epoch": epoch, "step": 0, "layers": rows})
+
+    def _append(self, name: str, record: Mapping[str, Any]) -> None:
+        path = self.folder / name
         with writing(path), path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
     def rewind(self, epochs: int) -> None:
-        """Forget evaluations after so many ``epochs``: those made after the last checkpoint, before a kill."""
-        kept = [record for record in self.history() if record["epoch"] <= epochs]
-        write_text(self.folder / METRICS, "".join(json.dumps(record) + "\n" for record in kept))
+        """Forget what was written after so many ``epochs``: that is, after the last checkpoint and before a kill."""
+        self._keep(METRICS, [record for record in self.history() if record["epoch"] <= epochs])
+        if (self.folder / LAYERS).is_file():
+            self._keep(LAYERS, [record for record in self._records(LAYERS) if record["epoch"] <= epochs])
+
+    def _keep(self, name: str, records: Sequence[Mapping[str, Any]]) -> None:
+        write_text(self.folder / name, "".join(json.dumps(record) + "\n" for record in records))
 
     def history(self) -> list[dict[str, Any]]:
         """The evaluations so far, one dictionary each. A last line that a kill cut short is left out."""
-        path = self.folder / METRICS
-        if not path.is_file():
+        if not (self.folder / METRICS).is_file():
             raise InputError(f"run folder '{self.folder}' has no {METRICS}")
+        return self._records(METRICS)
+
+    def layers(self) -> list[dict[str, LayerStep]]:
+        """What each epoch's first step did to each weight tensor; empty where that was not written down."""
+        if not (self.folder / LAYERS).is_file():
+            return []
+        try:
+            return [
+                {name: LayerStep(*(float(value) for value in values)) for name, values in record["layers"].items()}
+                for record in self._records(LAYERS)
+            ]
+        except (KeyError, AttributeError, TypeError, ValueError) as error:
+            raise InputError(f"'{self.folder / LAYERS}' is damaged: {error}") from error
+
+    def _records(self, name: str) -> list[dict[str, Any]]:
+        path = self.folder / name
         records = []
         for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True), 1):
             try:
                 record = json.loads(line)
-                records.append({"step": int(record["step"]), **record})
+                records.append({"step": int(record["step"]), "epoch": int(record["epoch"]), **record})
             except (ValueError, KeyError, TypeError) as error:
                 if line.endswith("\n"):
                     raise InputError(f"'{path}' line {number} is damaged") from error
