@@ -166,8 +166,9 @@ def main():
             with tempfile.TemporaryDirectory() as folder:
                 told = diagnosed(case, Path(folder), seed)
             counts[truth, (told or ["healthy"])[0]] += 1
-    for truth, told in counts:
-        pass
+    print("| run | told as | times |\n| --- | --- | --- |")
+    for (truth, told), times in counts.items():
+        print(f"| {truth} | {told} | {times} |")
 
 
 if __name__ == "__main__":

@@ -48,6 +48,7 @@ def gather(run: Run, task: Classifier, data: Data) -> Evidence:
     probabilities, targets = (torch.cat(column) for column in zip(*rows, strict=True))
     sure, guess = probabilities.max(1)
     wrong = guess != targets
+    contradicted = (sure > 0.5) & (probabilities[torch.arange(len(targets)), targets] < 0.05)
     probe = Probe(
         chance=float(torch.bincount(targets).max() / len(targets)),
         train_accuracy=train_accuracy,
@@ -57,7 +58,7 @@ def gather(run: Run, task: Classifier, data: Data) -> Evidence:
         dead=dead,
         saturated=saturated,
         named=(len(guess.unique()), len(data.classes)),
-        sure_errors=float((sure[wrong] > 0.9).double().mean()) if wrong.any() else 0.0,
+        contradicted=float(contradicted[wrong].double().mean()) if wrong.any() else 0.0,
         leaked=_leaked(data),
         errors=int(wrong.sum()),
         held_out=len(targets),

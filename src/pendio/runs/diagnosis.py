@@ -38,7 +38,7 @@ class Probe:
         dead: layer → share of its ReLU units that no example activates.
         saturated: layer → share of its sigmoid or tanh outputs within 1 % of their ends.
         named: how many classes are ever predicted, of how many.
-        sure_errors: share of the validation errors that are made with more than 90 % confidence.
+        contradicted: share of the validation errors in which the label got less than 5 % and another class over 50 %.
         leaked: share of the held-out examples that also stand among the training examples.
         errors: number of validation errors.
     """
@@ -51,7 +51,7 @@ class Probe:
     dead: Mapping[str, float]
     saturated: Mapping[str, float]
     named: tuple[int, int]
-    sure_errors: float
+    contradicted: float
     leaked: float
     errors: int
     held_out: int
@@ -138,12 +138,12 @@ def _mislabelled(evidence: Evidence) -> Diagnosis | None:
     probe = evidence.probe
     if probe is None or probe.errors < 5 or probe.val_accuracy > 0.95 or probe.val_accuracy < 0.7:
         return None
-    if probe.sure_errors < 0.5 or probe.train_accuracy - probe.val_accuracy > 0.06:
+    if probe.contradicted < 0.5 or probe.train_accuracy - probe.val_accuracy > 0.06:
         return None
     return Diagnosis(
         "mislabelled",
         "Some labels are probably wrong: the network contradicts them with confidence, in training examples too.",
-        f"{probe.sure_errors:.0%} of {probe.errors} validation errors are made with over 90 % confidence; "
+        f"in {probe.contradicted:.0%} of {probe.errors} validation errors the label gets less than 5 % probability; "
         f"training accuracy is {probe.train_accuracy:.1%} as well",
         "look at the worst predictions in the report and mend the labels, or soften them",
         "--label-smoothing 0.1",
@@ -246,7 +246,7 @@ def _saturated(evidence: Evidence) -> Diagnosis | None:
 
 def _batch_norm(evidence: Evidence) -> Diagnosis | None:
     probe = evidence.probe
-    if probe is None or probe.batch_loss is None or probe.train_loss < 2 * probe.batch_loss + 0.1:
+    if probe is None or probe.batch_loss is None or probe.train_loss < 1.5 * probe.batch_loss + 0.1:
         return None
     return Diagnosis(
         "batch-norm",
