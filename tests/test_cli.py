@@ -132,6 +132,19 @@ def test_a_summary_counts_models_and_runs(cli, digits_run):
     assert small["input"] == [1, 28, 28]
 
 
+def test_a_summary_adds_up_to_a_depth_and_makes_a_page(cli):
+    rows = json.loads(cli("summary", "timm:resnet18", "--depth", 1, "--json", "--html", "layers.html").out)["layers"]
+    assert [row["name"] for row in rows] == [
+        "conv1", "bn1", "act1", "maxpool", "layer1", "layer2", "layer3", "layer4", "global_pool", "fc",
+    ]  # fmt: skip
+    assert sum(row["parameters"] for row in rows) == 11_689_512
+    assert rows[7]["field"]["axes"][0] == {"stride": 32, "first": -217, "last": 217}
+    page = Path("layers.html").read_text()
+    assert "<td>layer4</td>" in page
+    assert "11,689,512" in page
+    assert "--depth must be at least 1" in mistake(cli("summary", "cnn", "--depth", 0))
+
+
 def test_a_config_gives_the_options_and_flags_override_it(cli):
     cli("train", "classify", *QUICK, "--lr", 0.01, "--out", "first")
     result = cli("train", "classify", "--config", "first/config.yaml", "--seed", 3, "--out", "second")

@@ -1,13 +1,14 @@
 """What the operations of a forward pass cost: multiply-adds by formula, nothing, or unknown."""
 
+import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["is_pointwise", "multiply_adds"]
+__all__ = ["is_pointwise", "multiply_adds", "without_values"]
 
 aten = torch.ops.aten
 
@@ -67,16 +68,17 @@ _FREE = frozenset({
     "adaptive_avg_pool1d", "adaptive_max_pool2d", "_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "mean_dim",
     "upsample_nearest1d", "upsample_nearest2d", "upsample_bilinear2d", "upsample_bicubic2d",
     "_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa", "native_dropout", "grid_sampler_2d", "logsumexp",
-    "nan_to_num", "where", "masked_fill", "_local_scalar_dense", "glu",
+    "nan_to_num", "where", "log_sigmoid_forward", "masked_fill", "_local_scalar_dense", "glu",
 })  # fmt: skip
 
 _POINTWISE = frozenset({
     # Those that torch does not tag as such.
-    "hardswish", "hardsigmoid", "hardtanh", "relu6", "celu", "elu", "gelu", "leaky_relu", "log_sigmoid_forward", "mish",
+    "hardswish", "hardsigmoid", "hardtanh", "relu6", "celu", "elu", "gelu", "leaky_relu", "mish",
     "prelu", "_prelu_kernel", "rrelu_with_noise", "selu", "silu", "softplus", "threshold",
 })  # fmt: skip
 
 
+@functools.cache
 def is_pointwise(operation: Any) -> bool:
     """Whether each value of an ATen operation's result depends on the values at its own place alone."""
     name = operation.overloadpacket.__name__
@@ -92,11 +94,34 @@ def multiply_adds(operation: Any, inputs: Sequence[Any], output: Any) -> int | N
         None for an operation that is none of these, such as a Fourier transform or somebody's own: what it costs is not
         known.
     """
-    packet = operation.overloadpacket
-    formula = _FORMULAS.get(packet)
-    if formula is not None:
-        return formula(inputs, output)
-    name = packet.__name__
-    if operation.is_view or is_pointwise(operation) or name in _FREE or name.rstrip("_") in _FREE:
+    if _is_free(operation):
         return 0
-    return None
+    formula = _FORMULAS.get(operation.overloadpacket)
+    return None if formula is None else formula(inputs, output)
+
+
+@functools.cache
+def _is_free(operation: Any) -> bool:
+    name = operation.overloadpacket.__name__
+    if operation.overloadpacket in _FORMULAS:
+        return False
+    return operation.is_view or is_pointwise(operation) or name in _FREE or name.rstrip("_") in _FREE
+
+
+_NORMS = frozenset({aten.native_batch_norm, aten._native_batch_norm_legit_no_training})
+
+
+def without_values(operation: Any, inputs: Sequence[Any], options: Mapping[str, Any]) -> Any:
+    """The result of an operation on tensors without values.
+
+    Torch finds it for some by tracing their whole arithmetic in Python; of those that networks are full of, the shape is
+    known at once.
+    """
+    packet = operation.overloadpacket
+    if packet in _NORMS:
+        nothing = inputs[0].new_empty(0)
+        return torch.empty_like(inputs[0]), nothing, nothing.clone()
+    name = packet.__name__
+    if name.rstrip("_") in _POINTWISE and name != "_prelu_kernel":
+        return inputs[0] if name.endswith("_") else torch.empty_like(inputs[0])
+    return operation(*inputs, **options)

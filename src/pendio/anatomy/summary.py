@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.weak import WeakIdKeyDictionary
 
-from pendio.anatomy.operations import multiply_adds
+from pendio.anatomy.operations import multiply_adds, without_values
 from pendio.anatomy.receptive import Axis, Field, propagate
 
 __all__ = ["Layer", "Summary", "summarize"]
@@ -100,7 +99,7 @@ def summarize(module: nn.Module, shape: Sequence[int]) -> Summary:
     try:
         with torch.no_grad():
             example = torch.zeros(1, *shape, device="meta")
-            count.fields[example] = _start(shape)
+            count.set_field(example, _start(shape))
             with count:
                 ghost(example)
     except (RuntimeError, ValueError, TypeError, NotImplementedError, IndexError) as error:
@@ -133,6 +132,17 @@ def _ghost(module: nn.Module) -> nn.Module:
     return copy.deepcopy(module, memo).eval()
 
 
+def _tensors(values: Sequence[Any]) -> list[Tensor]:
+    """The tensors among values, also within lists of them and deeper."""
+    found = []
+    for value in values:
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, list | tuple | dict):
+            found += [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
+    return found
+
+
 class _Count(TorchDispatchMode):
     """Watches every operation of a forward pass, and knows by hooks in which layer it happens."""
 
@@ -140,7 +150,7 @@ class _Count(TorchDispatchMode):
         super().__init__()
         self.layers: list[Layer] = []
         self.parts: dict[str, Layer] = {}
-        self.fields: Any = WeakIdKeyDictionary()
+        self._fields: dict[int, tuple[Tensor, Field | None]] = {}
         self._open: list[str] = []
         self._cost: dict[str, int] = {}
         self._unknown: dict[str, dict[str, None]] = {}
@@ -156,8 +166,8 @@ class _Count(TorchDispatchMode):
 
     def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Count an operation and follow what its result sees."""
-        output = operation(*args, **(kwargs or {}))
-        results = [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)]
+        output = without_values(operation, args, kwargs or {})
+        results = _tensors((output,))
         if not results:
             return output
         cost = multiply_adds(operation, args, results[0])
@@ -165,12 +175,20 @@ class _Count(TorchDispatchMode):
         if cost is None:
             self._unknown.setdefault(where, {})[operation.overloadpacket.__name__] = None
         self._cost[where] = self._cost.get(where, 0) + (cost or 0)
-        fields = [self.fields.get(leaf) for leaf in tree_leaves(args) if isinstance(leaf, Tensor)]
+        fields = [self.field_of(tensor) for tensor in _tensors(args)]
         for result in results:
             field = propagate(operation, args, fields, result)
             if field is not None:
-                self.fields[result] = field
+                self.set_field(result, field)
         return output
+
+    def set_field(self, tensor: Tensor, field: Field | None) -> None:
+        """Remember what a tensor sees, and the tensor too: without values it costs nothing, and its id stays its own."""
+        self._fields[id(tensor)] = (tensor, field)
+
+    def field_of(self, tensor: Tensor) -> Field | None:
+        """What a tensor sees."""
+        return self._fields.get(id(tensor), (None, None))[1]
 
     def enter(self, name: str) -> None:
         """A layer begins."""
@@ -179,7 +197,7 @@ class _Count(TorchDispatchMode):
     def leave(self, name: str, part: nn.Module, output: Any, is_leaf: bool) -> None:
         """A layer ends: write it down, and what ran in it outside of any layer below as a row of its own."""
         self._open.pop()
-        tensor = next((leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)), None)
+        tensor = next(iter(_tensors((output,))), None)
         fresh = [p for p in part.parameters(recurse=False) if id(p) not in self._counted]
         self._counted.update(id(p) for p in fresh)
         row = Layer(
@@ -189,7 +207,7 @@ class _Count(TorchDispatchMode):
             sum(p.numel() for p in fresh),
             self._cost.pop(name, 0),
             0 if tensor is None else tensor.numel() * tensor.element_size(),
-            None if tensor is None else self.fields.get(tensor),
+            None if tensor is None else self.field_of(tensor),
             tuple(self._unknown.pop(name, {})),
         )
         if is_leaf:

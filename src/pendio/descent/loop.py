@@ -26,6 +26,9 @@ from pendio.runs.run import Run, next_folder, versions
 
 __all__ = ["evaluate", "fit"]
 
+_LOOK_BACK = 50
+"""Epochs that the diagnosis looks at while training."""
+
 
 def fit(
     task: Task,
@@ -268,7 +271,9 @@ class _Walk:
 
     def tell_diagnoses(self, bar: Bar) -> None:
         """Say what goes wrong while there is time to stop, each thing once."""
-        for finding in diagnose(Evidence(self._history, self._layers)):
+        # The start and what came last: looking at everything each time would take ever longer.
+        history, layers = (items[:1] + items[1:][-_LOOK_BACK:] for items in (self._history, self._layers))
+        for finding in diagnose(Evidence(history, layers)):
             if finding.kind not in self._told:
                 self._told.add(finding.kind)
                 bar.note(f"diagnosis: {finding.sentence} ({finding.evidence}) Try {finding.flag}")

@@ -74,7 +74,7 @@ def _same() -> tuple[float, float]:
 
 @torch.no_grad()
 def _output_size() -> tuple[float, float]:
-    """Wrong sizes among 400 convolutions: ⌊(H + 2p − d(k − 1) − 1)/s⌋ + 1."""
+    """Wrong sizes among 240 convolutions: ⌊(H + 2p − d(k − 1) − 1)/s⌋ + 1."""
     wrong = 0
     for side in range(8, 13):
         for k, s, p, d in ((k, s, p, d) for k in (1, 2, 3, 4) for s in (1, 2, 3) for p in (0, 1) for d in (1, 2)):

@@ -138,7 +138,10 @@ class Run:
 
     def append_layers(self, epoch: int, layers: Mapping[str, LayerStep]) -> None:
         """Add a line to ``layers.jsonl``: what an epoch's first step did to each weight tensor."""
-        rows = {name: [step.weight, step.gradient, step.update] for name, step in layers.items()}
+        rows = {
+            name: [float(f"{value:.4g}") for value in (step.weight, step.gradient, step.update)]
+            for name, step in layers.items()
+        }
         self._append(LAYERS, {"epoch": epoch, "step": 0, "layers": rows})
 
     def _append(self, name: str, record: Mapping[str, Any]) -> None:
