@@ -136,7 +136,7 @@ def _descent(out: Path) -> Section:
         "Walk down in the open",
         text="The optimisers that train networks, on a ravine thirty times steeper across than along; plain descent would "
         "diverge from a learning rate of 2/30 on. Below, the digits with the same rate and the same examples seen: the more "
-        "steps an epoch is cut into, the further it gets.",
+        "steps an epoch is cut into, the further it gets, but single examples are too noisy a guide to settle by.",
         code="pendio descend ravine --out path.png\npendio find-lr --data digits --model cnn",
         pictures=[
             Picture(draw_paths(surface.height, surface.bounds, paths, surface.minimum), "Sixty steps each."),
@@ -150,16 +150,16 @@ def _descent(out: Path) -> Section:
 def _depth(out: Path) -> Section:
     return Section(
         "Why depth needs help",
-        text="What is left of the gradient in each of twenty hidden layers before training begins. Sigmoids pass on a "
-        "quarter at most, and the first layers learn nothing. ReLU, normalisation and residual connections mend it. "
-        "`pendio diagnose` tells a finished run's ailments, with a fix for each.",
+        text="What is left of the gradient in each layer of networks twenty layers deep, before training begins. A sigmoid "
+        "passes on a quarter at most, so that the first layers learn nothing. ReLU passes on more; normalisation and residual "
+        "connections keep it whole. A diagnosis tells a run's ailments, with a fix for each.",
         code="pendio diagnose tour/digits-cnn",
         pictures=[Picture(draw_vanishing(), "Root mean square of each layer's gradient on a batch of digits.")],
     )
 
 
 def draw_vanishing() -> bytes:
-    """The gradient in each of twenty hidden layers, of three kinds of networks, on a batch of digits."""
+    """The gradient in each layer of networks twenty layers deep, of three kinds of networks, on a batch of digits."""
     batch = next(open_data(Classify(data="digits")).train.batches(256))
     lines = {}
     kinds: tuple[tuple[Kind, str], ...] = (
@@ -192,7 +192,7 @@ def _digits(out: Path) -> Section:
     rows, runs = [], {}
     for model in ("mlp", "lenet", "cnn"):
         start = time.perf_counter()
-        runs[model] = train("classify", data="digits", model=model, out=str(out / f"digits-{model}"))
+        runs[model] = train("classify", data="digits", model=model, progress=False, out=str(out / f"digits-{model}"))
         parameters = sum(p.numel() for p in load_classifier(runs[model]).parameters())
         seconds = f"{time.perf_counter() - start:.1f} s"
         rows.append((model, f"{parameters:,}", f"{_test_accuracy(runs[model]):.2%}", seconds))
@@ -210,7 +210,7 @@ def _digits(out: Path) -> Section:
 
 
 def _spirals(out: Path) -> Section:
-    run = train("classify", data="spirals", model="mlp", out=str(out / "spirals"), epochs=60, lr=5e-3)
+    run = train("classify", data="spirals", model="mlp", progress=False, out=str(out / "spirals"), epochs=60, lr=5e-3)
     return Section(
         "Draw a boundary",
         text="A multi-layer perceptron bends a boundary between two spiral arms that no straight line could part.",
@@ -220,7 +220,9 @@ def _spirals(out: Path) -> Section:
 
 
 def _textures(out: Path) -> Section:
-    run = train("classify", data="textures", model="efficientnet-lite0", freeze=True, out=str(out / "textures"))
+    run = train(
+        "classify", data="textures", model="efficientnet-lite0", freeze=True, progress=False, out=str(out / "textures")
+    )
     return Section(
         "Teach an old network new classes",
         text="EfficientNet-Lite0 has seen a million photographs of other things. Its body stays as it is; what it makes of "

@@ -43,7 +43,13 @@ class Circuit:
         return values[self.output].bool()
 
 
+_FALSE, _TRUE = -2, -1
+"""Values known without a gate."""
+
+
 class _Builder:
+    """Gates as they are asked for, each once, and none for what is known already."""
+
     def __init__(self, inputs: int) -> None:
         self.inputs = inputs
         self.gates: list[tuple[int, int]] = []
@@ -51,6 +57,16 @@ class _Builder:
 
     def nand(self, first: int, second: int) -> int:
         pair = (min(first, second), max(first, second))
+        if _FALSE in pair:
+            return _TRUE
+        if pair == (_TRUE, _TRUE):
+            return _FALSE
+        if pair[0] == _TRUE:
+            pair = (pair[1], pair[1])
+        if pair[0] == pair[1] >= self.inputs:
+            inner = self.gates[pair[0] - self.inputs]
+            if inner[0] == inner[1]:
+                return inner[0]
         if pair not in self._known:
             self._known[pair] = self.inputs + len(self.gates)
             self.gates.append(pair)
@@ -61,7 +77,23 @@ class _Builder:
 
     def choose(self, condition: int, then: int, otherwise: int) -> int:
         """``then`` where ``condition``, else ``otherwise``: NAND of the two branches' NANDs."""
+        if otherwise == _TRUE:
+            return self.nand(condition, self.negate(then))
         return self.nand(self.nand(condition, then), self.nand(self.negate(condition), otherwise))
+
+    def finish(self, output: int) -> Circuit:
+        """The circuit that answers ``output``, of the gates it needs."""
+        if output < 0:
+            true = self.nand(0, self.negate(0))
+            output = true if output == _TRUE else self.negate(true)
+        needed = {output}
+        for place in reversed(range(len(self.gates))):
+            if self.inputs + place in needed:
+                needed.update(self.gates[place])
+        kept = [value for value in range(self.inputs + len(self.gates)) if value < self.inputs or value in needed]
+        number = {value: place for place, value in enumerate(kept)}
+        gates = [self.gates[value - self.inputs] for value in kept[self.inputs :]]
+        return Circuit(self.inputs, tuple((number[first], number[second]) for first, second in gates), number[output])
 
 
 def circuit(truth: Sequence[bool]) -> Circuit:
@@ -79,18 +111,15 @@ def circuit(truth: Sequence[bool]) -> Circuit:
     if count < 1 or len(truth) != 1 << count:
         raise InputError(f"a truth table has 2, 4, 8, … answers, got {len(truth)}")
     builder = _Builder(count)
-    true = builder.nand(0, builder.negate(0))
-    false = builder.negate(true)
     made: dict[tuple[bool, ...], int] = {}
 
     def build(table: tuple[bool, ...], first: int) -> int:
         if len(set(table)) == 1:
-            return true if table[0] else false
+            return _TRUE if table[0] else _FALSE
         if table not in made:
             half = len(table) // 2
             low, high = build(table[:half], first + 1), build(table[half:], first + 1)
             made[table] = low if table[:half] == table[half:] else builder.choose(first, high, low)
         return made[table]
 
-    output = build(tuple(bool(answer) for answer in truth), 0)
-    return Circuit(count, tuple(builder.gates), output)
+    return builder.finish(build(tuple(bool(answer) for answer in truth), 0))

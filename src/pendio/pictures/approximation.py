@@ -27,6 +27,8 @@ def draw_approximation(
     curves.set(xlabel="x", ylabel="f(x)")
     curves.legend(frameon=False, fontsize=8)
     falls.loglog(widths, errors, color=BLUE, marker="o", markersize=4)
+    falls.set_xticks(widths, [str(width) for width in widths])
+    falls.set_xticks([], minor=True)
     falls.set(xlabel="hidden units", ylabel="largest error")
     for axes in (curves, falls):
         axes.spines[["top", "right"]].set_visible(False)
