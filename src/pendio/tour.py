@@ -151,8 +151,8 @@ def _depth(out: Path) -> Section:
     return Section(
         "Why depth needs help",
         text="What is left of the gradient in each layer of networks twenty layers deep, before training begins. A sigmoid "
-        "passes on a quarter at most, so that the first layers learn nothing. ReLU passes on more; normalisation and residual "
-        "connections keep it whole. A diagnosis tells a run's ailments, with a fix for each.",
+        "passes on a quarter at most, so that the first layers learn nothing. ReLU passes on more; normalisation and "
+        "residual connections keep it whole. A diagnosis tells a run's ailments, with a fix for each.",
         code="pendio diagnose tour/digits-cnn",
         pictures=[Picture(draw_vanishing(), "Root mean square of each layer's gradient on a batch of digits.")],
     )
