@@ -156,6 +156,7 @@ class _Layout:
 
     @staticmethod
     def of(records: Sequence[Record], options: ImageOptions) -> "_Layout":
+        """Their own size where all are alike and small; grey where all are grey."""
         headers = [record.header for record in records if record.header is not None]
         grey = all(header.grey for header in headers)
         shapes = {(header.width, header.height) for header in headers}

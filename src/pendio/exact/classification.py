@@ -11,9 +11,9 @@ from pendio.exact.check import Check
 __all__ = ["CHECKS"]
 
 
-def _classifier(**options: float) -> classifying.Classifier:
+def _classifier(label_smoothing: float = 0.0) -> classifying.Classifier:
     torch.manual_seed(0)
-    return classifying.Classifier(build("mlp", (4,), [0.0] * 4, [1.0] * 4, "abc"), **options)  # type: ignore[arg-type]
+    return classifying.Classifier(build("mlp", (4,), [0.0] * 4, [1.0] * 4, "abc"), label_smoothing=label_smoothing)
 
 
 def _loss() -> tuple[float, float]:

@@ -56,6 +56,7 @@ class _Builder:
         self._known: dict[tuple[int, int], int] = {}
 
     def nand(self, first: int, second: int) -> int:
+        """The signal not(first and second): a new gate unless a constant or an older gate already gives it."""
         pair = (min(first, second), max(first, second))
         if _FALSE in pair:
             return _TRUE
