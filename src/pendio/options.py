@@ -2,11 +2,16 @@
 
 import dataclasses
 import types
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from pendio.errors import InputError
+from pendio.errors import InputError, did_you_mean
 
-__all__ = ["check_types", "flag"]
+__all__ = ["check_types", "flag", "from_flat", "own", "saved"]
+
+Recipe = TypeVar("Recipe")
+"""A dataclass of a recipe's options, whose field ``plan`` is another of how to train."""
 
 _WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
@@ -49,3 +54,34 @@ def _describe(annotation: Any) -> str:
     if get_origin(annotation) in (Union, types.UnionType):
         return " or ".join(_describe(choice) for choice in get_args(annotation) if choice is not types.NoneType)
     return _WORDS[annotation]
+
+
+def from_flat(kind: type[Recipe], options: Mapping[str, Any]) -> Recipe:
+    """A recipe's options from flat names and values, those of its plan among them, as in a config file.
+
+    Raises:
+        InputError: a name is unknown, one that is needed is missing, or a value is out of range.
+    """
+    plan_kind: Any = get_type_hints(kind)["plan"]
+    fields: dict[str, Any] = {item.name: item for item in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    mine = set(fields) - {"plan"}
+    of_plan = {item.name for item in dataclasses.fields(plan_kind)}
+    for name in options:
+        if name not in mine | of_plan:
+            raise InputError(f"unknown option '{name}': {did_you_mean(name, mine | of_plan)}")
+    for name in mine - set(options):
+        if fields[name].default is dataclasses.MISSING:
+            raise InputError(f"{flag(name)} is missing: it has no default")
+    values = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
+    plan = plan_kind(**{name: value for name, value in values.items() if name in of_plan})
+    return kind(**{name: value for name, value in values.items() if name in mine} | {"plan": plan})
+
+
+def own(options: Any) -> dict[str, Any]:
+    """A recipe's options by name, without those of its plan."""
+    return {item.name: getattr(options, item.name) for item in dataclasses.fields(options) if item.name != "plan"}
+
+
+def saved(options: Any) -> dict[str, Any]:
+    """A recipe's own options as a run's config keeps them: all but how this one start was made."""
+    return {name: value for name, value in own(options).items() if name not in ("out", "resume")}

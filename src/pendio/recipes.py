@@ -1,22 +1,24 @@
-"""``pendio.train`` and ``pendio.load``: a recipe or a trained thing by its name."""
+"""``pendio.train`` and ``pendio.load``: a recipe or a trained thing by its name; and what is asked of any run."""
 
 from pathlib import Path
 from typing import Any
 
 from pendio.errors import InputError, did_you_mean
 from pendio.nn.network import Network
+from pendio.runs.diagnosis import Diagnosis, Evidence
+from pendio.runs.diagnosis import diagnose as find
 from pendio.runs.run import Run
 
-__all__ = ["load", "network", "train"]
+__all__ = ["diagnose", "load", "network", "report", "train"]
 
-TASKS = ("classify",)
+TASKS = ("classify", "restyle")
 
 
 def train(task: str, progress: bool = True, **options: Any) -> Run:
     """Train, as ``pendio train TASK`` does.
 
     Args:
-        task: "classify".
+        task: "classify" or "restyle".
         progress: show how it goes on standard error.
         options: those of the command line, with underscores: ``data="digits", epochs=10, lr=1e-3``.
 
@@ -25,44 +27,86 @@ def train(task: str, progress: bool = True, **options: Any) -> Run:
     """
     if task not in TASKS:
         raise InputError(f"unknown task '{task}': {did_you_mean(task, TASKS)}")
+    if task == "restyle":
+        from pendio.restyling.options import RestyleOptions
+        from pendio.restyling.recipe import restyle
+
+        return restyle(RestyleOptions.of(options), progress)
     from pendio.classification.options import Classify
     from pendio.classification.recipe import classify
 
     return classify(Classify.of(options), progress)
 
 
-def load(name: str | Path) -> Any:
+def load(name: str | Path, weights: str | None = None) -> Any:
     """A trained task from its run folder, or a published network by its name.
 
     Args:
         name: a run folder, "efficientnet-lite0", "timm:NAME" or "torchvision:NAME".
+        weights: a .safetensors file, or a .pt file of tensors alone, to use instead of the published weights.
 
     Raises:
         InputError: there is none, or it is damaged.
     """
-    if Path(name).is_dir():
-        from pendio.classification.recipe import load_classifier
+    from pendio.classification.recipe import load_classifier, trained_network
 
-        return load_classifier(Run.open(name))
-    from pendio.classification.models import LITE0, MODELS, pretrained
+    if not Path(name).is_dir():
+        return trained_network(name, weights)
+    run = Run.open(name)
+    if run.recipe == "restyle":
+        from pendio.restyling.recipe import load_restyler
 
-    text = str(name)
-    if text in MODELS:
-        raise InputError(f"'{text}' is a form without weights; train it first: pendio train classify --model {text}")
-    if text != LITE0 and ":" not in text:
-        known = did_you_mean(text, [LITE0, "timm:NAME", "torchvision:NAME"])
-        raise InputError(f"there is no run folder and no network '{text}'; {known}")
-    return pretrained(text)
+        return load_restyler(run)
+    return load_classifier(run)
 
 
-def network(name: str | Path) -> Network:
-    """The network of a run or a published one.
+def network(name: str | Path, weights: str | None = None) -> Network:
+    """The network of a run or a published one; ``weights`` as for :func:`load`.
 
     Raises:
         InputError: as for :func:`load`, or the task has no single network.
     """
-    loaded = load(name)
+    loaded = load(name, weights)
     found = loaded if isinstance(loaded, Network) else getattr(loaded, "network", None)
     if not isinstance(found, Network):
-        raise InputError(f"'{name}' has no single network to look into")
+        raise InputError(f"'{name}' is a run of 'train {Run.open(name).recipe}', whose network has no classes; "
+                         "give a run of 'train classify'")  # fmt: skip
     return found
+
+
+def report(folder: str | Path) -> Run:
+    """Rebuild the report of a run, as ``pendio report`` does.
+
+    Raises:
+        InputError: there is no run, its files are damaged, or its data is gone.
+    """
+    run = Run.open(folder)
+    if run.recipe == "restyle":
+        from pendio.restyling import recipe
+        from pendio.restyling.report import write_report as write_restyled
+
+        task, options = recipe.load_restyler(run, judging=True), recipe.run_options(run)
+        style = recipe.style_image(options, task.restyler.channels)
+        write_restyled(run, task, recipe.open_data(options), style)
+        return run
+    from pendio.classification.evaluation import write_report
+    from pendio.classification.recipe import load_classifier, open_data, run_options
+
+    write_report(run, load_classifier(run), open_data(run_options(run)))
+    return run
+
+
+def diagnose(folder: str | Path) -> list[Diagnosis]:
+    """Why training went as it did, as ``pendio diagnose`` does; empty where nothing went wrong.
+
+    Raises:
+        InputError: as for :func:`report`.
+    """
+    run = Run.open(folder)
+    if run.recipe == "restyle":
+        # Nothing is right or wrong here: what there is to look at are the curves and the gradients.
+        return find(Evidence(run.history(), run.layers()))
+    from pendio.classification.diagnosis import diagnose_classifier
+    from pendio.classification.recipe import load_classifier, open_data, run_options
+
+    return diagnose_classifier(run, load_classifier(run), open_data(run_options(run)))

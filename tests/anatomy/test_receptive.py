@@ -6,6 +6,7 @@ from pendio.anatomy.receptive import WHOLE
 from pendio.anatomy.summary import summarize
 from pendio.classification.networks.plain import CNN
 from pendio.classification.networks.resnet import ResNet
+from pendio.nn.convolution import Conv2d
 from pendio.nn.residual import Residual
 
 
@@ -44,6 +45,10 @@ STACKS = {
         nn.Conv2d(3, 4, 3, padding=1),
         Residual(nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(4, 4, 5, padding=2))),
     ),
+    "padded": nn.Sequential(
+        nn.ZeroPad2d((2, 1, 0, 3)), nn.Conv2d(3, 4, 3, 2), nn.ReflectionPad2d(1), nn.Conv2d(4, 2, 3)
+    ),
+    "same": nn.Sequential(Conv2d(3, 4, 3, 2, "same"), Conv2d(4, 2, 4, padding="same")),
     "resnet": nn.Sequential(*list(ResNet((3, 64, 64), 1).children())[:2]),
     "cnn": CNN((3, 64, 64)).stages[:3],
 }

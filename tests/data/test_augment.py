@@ -140,3 +140,11 @@ def test_both_mixings_share_the_batch():
     whole = (after.inputs == before.inputs) | (after.inputs == before.inputs.roll(1, 0))
     cut = whole.flatten(1).all(1)
     assert 0.35 < float(cut.float().mean()) < 0.7
+
+
+def test_a_crop_is_brought_to_the_size_that_is_asked_for():
+    images = torch.linspace(0, 1, 64)[None, None, :, None].expand(COUNT, 1, 64, 64)
+    before = Examples(images, torch.zeros(COUNT).long(), torch.arange(COUNT))
+    small, same = Augment(("crop",), 4, 32)(before, 0, 0).inputs, Augment(("crop",), 4)(before, 0, 0).inputs
+    assert small.shape == (COUNT, 1, 32, 32)
+    torch.testing.assert_close(small.mean((1, 2, 3)), same.mean((1, 2, 3)), rtol=0, atol=2e-3)

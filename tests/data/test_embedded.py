@@ -53,3 +53,12 @@ def test_embedded_sets_carry_augmentation(name):
     data = pendio.data.open(name, augment="flip")
     assert data.augmented
     assert data.name == name
+
+
+def test_photographs_come_in_the_size_that_is_wished_and_crops_are_cut_from_larger_ones():
+    data = pendio.data.open("photos", size=40, augment="crop")
+    assert data.shape == (3, 40, 40)
+    assert tuple(data.val.inputs.shape) == (17, 3, 40, 40)
+    assert tuple(data.train.inputs.shape) == (17, 3, 80, 80)
+    [batch] = data.train.batches(17, epoch=0)
+    assert tuple(batch.inputs.shape) == (17, 3, 40, 40)

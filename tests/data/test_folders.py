@@ -176,3 +176,46 @@ def test_a_folder_that_is_not_there_suggests_an_embedded_set(tmp_path, monkeypat
     shutil.copy(__file__, tmp_path / "x.py")
     with pytest.raises(InputError, match="unknown ending '.py'; expected .csv or .npz"):
         pendio.data.open("x.py")
+
+
+def test_images_without_labels_may_lie_anywhere(tmp_path):
+    fill(tmp_path, {"one": 5, "two": 5})
+    (tmp_path / "two" / "deep").mkdir()
+    for number, place in enumerate((".", ".", "two/deep")):
+        picture(100 + number).save(tmp_path / place / f"loose{number}.png")
+    data = pendio.data.open(tmp_path, size=16, labels=False)
+    assert data.classes == ("image",)
+    assert (len(data.train), len(data.val), len(data.test)) == (9, 1, 3)
+    every = torch.cat([data.train.inputs, data.val.inputs, data.test.inputs]).flatten(1)
+    assert len(every.unique(dim=0)) == 13
+
+
+def test_images_without_labels_keep_the_splits_they_lie_in(tmp_path):
+    for split, count in (("train", 4), ("val", 2)):
+        (tmp_path / split).mkdir()
+        for number in range(count):
+            picture(number + 10 * count).save(tmp_path / split / f"{number}.png")
+    data = pendio.data.open(tmp_path, size=16, labels=False)
+    assert (len(data.train), len(data.val), data.test) == (4, 2, None)
+
+
+def test_a_list_of_images_without_labels_needs_their_paths_alone(tmp_path):
+    for number in range(10):
+        picture(number).save(tmp_path / f"{number}.png")
+    (tmp_path / "list.csv").write_text("\n".join(["path", *(f"{number}.png" for number in range(10))]))
+    data = pendio.data.open(tmp_path / "list.csv", size=16, labels=False)
+    assert (len(data.train), data.classes) == (7, ("image",))
+
+
+def test_unlabelled_crops_stream_and_the_doctor_looks_too(tmp_path):
+    for number in range(10):
+        picture(number).save(tmp_path / f"{number}.png")
+    (tmp_path / "copy.png").write_bytes((tmp_path / "0.png").read_bytes())
+    data = pendio.data.open(tmp_path, size=16, augment="crop", labels=False)
+    assert isinstance(data.train, Stream)
+    assert {finding.kind for finding in data.findings} in ({"leak"}, {"duplicate"})
+
+
+def test_an_empty_folder_has_no_images_with_or_without_labels(tmp_path):
+    with pytest.raises(InputError, match="has no images .looked for .jpg"):
+        pendio.data.open(tmp_path, labels=False)

@@ -37,6 +37,10 @@ class Axis:
         reach = (kernel - 1) * dilation - padding
         return Axis(self.stride * stride, self.first - padding * self.stride, self.last + reach * self.stride)
 
+    def padded(self, before: int) -> "Axis":
+        """After so many places have been put before the first."""
+        return Axis(self.stride, self.first - before * self.stride, self.last - before * self.stride)
+
 
 @dataclass(frozen=True)
 class Field:
@@ -50,6 +54,7 @@ WHOLE = Field()
 
 _POOLS = ("max_pool2d_with_indices", "avg_pool2d", "max_pool2d")
 _NORMS = ("native_batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm", "_batch_norm_no_update")
+_PADS = ("constant_pad_nd", "reflection_pad2d", "replication_pad2d")
 _SAME = ("cat", "clone", "_to_copy", "contiguous", "detach", "alias", "native_dropout", "lift_fresh", "split", "chunk",
          "split_with_sizes")  # fmt: skip
 
@@ -73,10 +78,12 @@ def propagate(operation: Any, inputs: Sequence[Any], fields: Sequence[Field | No
     given = inputs[0]
     if name in ("convolution", "_convolution") and reached[0].axes and not inputs[6]:
         weight, _, strides, paddings, dilations = inputs[1:6]
-        settings = zip(reached[0].axes, weight.shape[2:], strides, paddings, dilations, strict=False)
-        return Field(tuple(axis.through(*rest) for axis, *rest in settings))
+        return Field(_through(reached[0].axes, weight.shape[2:], strides, paddings, dilations))
     if name in _POOLS and reached[0].axes:
         return Field(_pooled(reached[0].axes, name, list(inputs[1:])))
+    if name in _PADS and reached[0].axes and len(inputs[1]) == 4:
+        left, _, top, _ = inputs[1]
+        return Field((reached[0].axes[0].padded(top), reached[0].axes[1].padded(left)))
     if name in _NORMS:
         return reached[0]
     if (is_pointwise(operation) or name in _SAME) and all(_keeps_place(field, output) for field in reached):
@@ -91,7 +98,12 @@ def _pooled(axes: tuple[Axis, ...], name: str, settings: list[Any]) -> tuple[Axi
     stride = settings[1] if len(settings) > 1 and settings[1] else kernel
     padding = settings[2] if len(settings) > 2 else [0, 0]
     dilation = settings[3] if len(settings) > 3 and name.startswith("max") else [1, 1]
-    both = [list(values) * (2 // len(values)) for values in (kernel, stride, padding, dilation)]
+    return _through(axes, kernel, stride, padding, dilation)
+
+
+def _through(axes: tuple[Axis, ...], *settings: Sequence[int]) -> tuple[Axis, ...]:
+    """Both axes after a kernel with its stride, padding and dilation; one number stands for both."""
+    both = [list(values) * (len(axes) // len(values)) for values in settings]
     return tuple(axis.through(*rest) for axis, *rest in zip(axes, *both, strict=True))
 
 

@@ -5,19 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor
 
 from pendio.classification.task import Classifier, per_class
 from pendio.data.examples import Data, Resident, Split
+from pendio.descent.report import about_data, closing, draw_training, write_pictures
 from pendio.errors import InputError
 from pendio.pictures.confusion import draw_confusion
-from pendio.pictures.curves import draw_curves
 from pendio.pictures.grids import draw_grid
-from pendio.pictures.layers import draw_layers
 from pendio.pictures.regions import draw_regions
-from pendio.runs.diagnosis import Evidence, diagnose
-from pendio.runs.files import replacing
 from pendio.runs.page import Picture, Section, Table, write_page
 from pendio.runs.run import REPORT, Run
 
@@ -94,23 +90,13 @@ def write_report(run: Run, task: Classifier, data: Data) -> None:
     task.to("cpu").eval()
     split = data.split("test")
     evaluation = evaluate_classifiers([task], data, [split])
-    history = run.history()
-    pictures = {"curves": draw_curves(history, "accuracy")} if history else {}
-    if layers := run.layers():
-        pictures["layers"] = draw_layers(
-            {name: [steps[name].gradient for steps in layers if name in steps] for name in layers[0]},
-            {name: [steps[name].ratio for steps in layers if name in steps] for name in layers[0]},
-        )
+    pictures = draw_training(run, "accuracy")
     pictures["confusion"] = draw_confusion(evaluation.confusion, data.classes)
     if data.kind == "images":
         pictures |= _example_pictures(task, data, split, evaluation)
     elif data.kind == "points" and isinstance(split, Resident):
         pictures["regions"] = draw_regions(task.predict, split.inputs, split.targets, data.classes)
-    folder = run.folder / "pictures"
-    folder.mkdir(exist_ok=True)
-    for name, png in pictures.items():
-        with replacing(folder / f"{name}.png") as file:
-            file.write(png)
+    write_pictures(run, pictures)
     sections = _sections(run, data, evaluation, pictures)
     accuracy = f"{evaluation.metrics['accuracy']:.2%} of {len(evaluation.targets)} test examples right"
     subtitle = f"{_model(run)} on {data.name}: {accuracy}"
@@ -147,13 +133,12 @@ _CAPTIONS = {
     "worst": "The test examples with the least probability for their true class.",
     "best": "The test examples with the most probability for their true class.",
     "data": "Training examples, before augmentation.",
-    "layers": "Gradient of each weight tensor, and its update relative to it, in each epoch's first step.",
     "regions": "Predicted class over the plane, paler where less sure, with the test points.",
 }
 
 
 def _sections(run: Run, data: Data, evaluation: Evaluation, pictures: dict[str, bytes]) -> list[Section]:
-    shown = {name: Picture(png, _CAPTIONS[name]) for name, png in pictures.items()}
+    shown = {name: Picture(png, _CAPTIONS[name]) for name, png in pictures.items() if name in _CAPTIONS}
     metrics = Table(("metric", "test"), list(evaluation.metrics.items()))
     rows = per_class(evaluation.confusion)
     classes = Table(
@@ -167,35 +152,8 @@ def _sections(run: Run, data: Data, evaluation: Evaluation, pictures: dict[str, 
     if "worst" in shown:
         sections.append(Section("Predictions", pictures=_some(shown, "worst", "best")))
     sections.append(Section("Classes", tables=[classes], pictures=_some(shown, "confusion")))
-    counts = ", ".join(f"{count} {name}" for name, count in data.describe()["examples"].items())
-    findings = [(finding.kind, finding.message) for finding in data.findings]
-    failures = [("unreadable", failure.reason) for failure in data.train.failures]
-    sections.append(
-        Section(
-            "Data",
-            text=f"{data.name}: {counts} examples of shape {tuple(data.shape)} in {len(data.classes)} classes.",
-            tables=[Table(("noticed", "what"), findings + failures)] if findings or failures else [],
-            pictures=_some(shown, "data"),
-        )
-    )
-    sections.append(_diagnosis(run, shown))
-    again = f"pendio train classify --config {run.folder}/config.yaml --out NEW_FOLDER"
-    sections.append(Section("Do it again", text="The same seed gives the same numbers on a CPU.", code=again))
-    config = yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True)
-    sections.append(Section("Configuration", code=config, folded=True))
-    return sections
-
-
-def _diagnosis(run: Run, shown: dict[str, Picture]) -> Section:
-    found = diagnose(Evidence(run.history(), run.layers()))
-    rows = [(finding.sentence, finding.evidence, finding.fix, finding.flag) for finding in found]
-    return Section(
-        "Diagnosis",
-        text="" if found else "The curves and gradients look healthy.",
-        tables=[Table(("what", "evidence", "what helps", "option"), rows)] if rows else [],
-        pictures=_some(shown, "layers"),
-        code=f"pendio diagnose {run.folder}  # looks at activations, labels and overfitting too",
-    )
+    sections.append(about_data(data, f" in {len(data.classes)} classes", _some(shown, "data")))
+    return sections + closing(run, pictures, "  # looks at activations, labels and overfitting too")
 
 
 def _some(pictures: dict[str, Picture], *names: str) -> list[Picture]:

@@ -1,16 +1,14 @@
 """The options of ``pendio train classify``."""
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from pendio.descent.plan import Plan
-from pendio.errors import InputError, did_you_mean
-from pendio.options import check_types
+from pendio.errors import InputError
+from pendio.options import check_types, from_flat, own
 
 __all__ = ["Classify"]
 
@@ -91,18 +89,11 @@ class Classify:
         Raises:
             InputError: a name is unknown or a value is out of range.
         """
-        own = {item.name for item in dataclasses.fields(Classify)} - {"plan"}
-        of_plan = {item.name for item in dataclasses.fields(Plan)}
-        for name in options:
-            if name not in own | of_plan:
-                raise InputError(f"unknown option '{name}': {did_you_mean(name, own | of_plan)}")
-        options = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
-        plan = Plan(**{name: value for name, value in options.items() if name in of_plan})
-        return Classify(**{name: value for name, value in options.items() if name in own}, plan=plan)
+        return from_flat(Classify, options)
 
     def own(self) -> dict[str, Any]:
         """The options by name, without those of the plan."""
-        return {item.name: getattr(self, item.name) for item in dataclasses.fields(self) if item.name != "plan"}
+        return own(self)
 
     @property
     def trained_body(self) -> bool:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from pendio.data.arrays import read_csv
-from pendio.data.embedded import PHOTOS, photo, photo_named
-from pendio.data.images import SUFFIXES, ImageError, read_image
+from pendio.data.images import ImageError
+from pendio.data.inputs import named_images
 from pendio.data.streams import frame
 from pendio.errors import InputError
 from pendio.nn.network import Network
@@ -79,36 +79,8 @@ def _answers(network: Network, names: Sequence[str], inputs: Tensor, top: int) -
 def _images(network: Network, inputs: Sequence[str]) -> Iterator[tuple[str, Tensor | ImageError]]:
     """Each image of the inputs, brought to the network's size."""
     channels, height, _ = network.shape
-    for text in inputs:
-        path = Path(text)
-        embedded = PHOTOS if text == "photos" else [photo_named(text)]
-        if path.is_file():
-            yield text, frame(read_image(path, grey=channels == 1), height, network.crop)
-        elif path.is_dir():
-            yield from _folder(path, channels == 1, height, network.crop)
-        elif None not in embedded:
-            for name in embedded:
-                pixels = photo(str(name))
-                yield str(name), frame(_grey(pixels) if channels == 1 else pixels, height, network.crop)
-        else:
-            raise InputError(f"input '{text}' is neither a file or folder, nor an embedded photo ({', '.join(PHOTOS)})")
-
-
-def _grey(pixels: Tensor) -> Tensor:
-    import torchvision.transforms.v2.functional as V
-
-    return V.rgb_to_grayscale(pixels)  # type: ignore[no-any-return]
-
-
-def _folder(folder: Path, grey: bool, size: int, crop: float) -> Iterator[tuple[str, Tensor | ImageError]]:
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    if not paths:
-        raise InputError(f"folder '{folder}' has no images (looked for {' '.join(SUFFIXES)})")
-    for path in paths:
-        try:
-            yield str(path), frame(read_image(path, grey=grey), size, crop)
-        except ImageError as error:
-            yield str(path), error
+    for name, image in named_images(inputs, grey=channels == 1):
+        yield name, image if isinstance(image, ImageError) else frame(image, height, network.crop)
 
 
 def _rows(network: Network, text: str, top: int) -> Iterator[Prediction]:

@@ -2,14 +2,12 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
 
 import pendio.data
 from pendio.classification.evaluation import write_report
-from pendio.classification.models import MODELS, build, preprocessing
+from pendio.classification.models import LITE0, MODELS, build, preprocessing, pretrained
 from pendio.classification.options import Classify
 from pendio.classification.task import Classifier
 from pendio.data.examples import Data, Resident, Split
@@ -17,10 +15,12 @@ from pendio.descent.devices import launch, leave_processes
 from pendio.descent.finder import Search
 from pendio.descent.finder import find_lr as search_lr
 from pendio.descent.loop import fit
-from pendio.errors import InputError
+from pendio.errors import InputError, did_you_mean
+from pendio.nn.network import Network
+from pendio.options import saved
 from pendio.runs.run import Run, next_folder
 
-__all__ = ["classify", "find_lr", "load_classifier", "open_data", "run_options"]
+__all__ = ["classify", "find_lr", "load_classifier", "open_data", "run_options", "trained_network"]
 
 _CACHE_BYTES = 4 << 30
 """Largest set of features that is kept in memory to train a head on."""
@@ -38,7 +38,7 @@ def classify(options: Classify, progress: bool = True) -> Run:
     """
     data = open_data(options)
     task = _new_task(options, data)
-    config = {"recipe": "classify", "options": _saved(options), "data": data.describe()}
+    config = {"recipe": "classify", "options": saved(options), "data": data.describe()}
     out = Path(options.out) if options.out else next_folder("classify", options.data)
     examples = data
     if options.freeze and not data.augmented and _features_fit(data, task):
@@ -100,11 +100,6 @@ def open_data(options: Classify, data: str | None = None) -> Data:
     )  # fmt: skip
 
 
-def _saved(options: Classify) -> dict[str, Any]:
-    """The options as the config file keeps them: all but how this one start was made."""
-    return {name: value for name, value in options.own().items() if name not in ("out", "resume")}
-
-
 def _balanced(data: Data) -> list[float]:
     """Weight of each class, inversely to its frequency, 1 on average over examples."""
     if not data.class_counts:
@@ -140,12 +135,7 @@ def run_options(run: Run) -> Classify:
     Raises:
         InputError: its config is not one of ``classify``.
     """
-    if run.config.get("recipe") != "classify":
-        raise InputError(f"the run in '{run.folder}' is not one of 'train classify'")
-    options, plan = run.config.get("options"), run.config.get("plan")
-    if not isinstance(options, dict) or not isinstance(plan, dict):
-        raise InputError(f"the config of '{run.folder}' has no options or no plan")
-    return Classify.of({**options, **plan})
+    return Classify.of(run.options("classify"))
 
 
 def load_classifier(run: Run) -> Classifier:
@@ -162,10 +152,26 @@ def load_classifier(run: Run) -> Classifier:
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"the config of '{run.folder}' does not describe its data: {error}") from error
     task = Classifier(network)
-    weights: dict[str, Tensor] = run.weights("best")
-    try:
-        task.load_state_dict(weights)
-    except RuntimeError as error:
-        problem = " ".join(str(error).split(":", 1)[-1].split())
-        raise InputError(f"the weights in '{run.folder}' do not fit its config: {problem[:200]}") from error
+    run.fill(task)
     return task.eval().requires_grad_(False)
+
+
+def trained_network(name: str | Path, weights: str | None = None) -> Network:
+    """A classifier's network: of a run folder, or a published one.
+
+    Args:
+        name: a run folder, "efficientnet-lite0", "timm:NAME" or "torchvision:NAME".
+        weights: a .safetensors file, or a .pt file of tensors alone, to use instead of the published weights.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+    """
+    if Path(name).is_dir():
+        return load_classifier(Run.open(name)).network
+    text = str(name)
+    if text in MODELS:
+        raise InputError(f"'{text}' is a form without weights; train it first: pendio train classify --model {text}")
+    if text != LITE0 and ":" not in text:
+        known = did_you_mean(text, [LITE0, "timm:NAME", "torchvision:NAME"])
+        raise InputError(f"there is no run folder and no network '{text}'; {known}")
+    return pretrained(text, weights)

@@ -1,10 +1,14 @@
 """The command line. Each command imports what it needs when it runs: ``pendio --help`` never loads torch."""
 
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 import cyclopts
 
+import pendio.cli.ascending
+import pendio.cli.attacking
+import pendio.cli.dreaming
 import pendio.cli.looking
 import pendio.cli.principles
 import pendio.cli.training  # noqa: F401  (commands register themselves)
@@ -18,6 +22,12 @@ __all__ = ["app", "main"]
 def _fail(text: str) -> NoReturn:
     print(f"pendio: {' '.join(text.split())}", file=sys.stderr)
     raise SystemExit(2)
+
+
+def _recipe(folder: Path) -> str:
+    from pendio.runs.run import Run
+
+    return Run.open(folder).recipe
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -35,7 +45,7 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(str(cause) if isinstance(cause, InputError) else str(error))
     except KeyboardInterrupt as stop:
         folder = getattr(stop, "folder", None)
-        again = f"; go on with: pendio train classify --resume --out {folder}" if folder else ""
+        again = f"; go on with: pendio train {_recipe(folder)} --resume --out {folder}" if folder else ""
         print(f"pendio: interrupted{': saved' if folder else ''}{again}", file=sys.stderr)
         raise SystemExit(130) from None
     except BrokenPipeError:

@@ -1,7 +1,9 @@
 """The command line's root, and what all commands share."""
 
+import contextlib
 import json
 import sys
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
@@ -9,7 +11,7 @@ from rich.console import Console
 
 from pendio import __version__
 
-__all__ = ["Json", "app", "console", "print_json", "say", "train"]
+__all__ = ["Json", "app", "climbing", "console", "print_json", "say", "train"]
 
 app = App(
     name="pendio",
@@ -37,3 +39,25 @@ def say(text: str) -> None:
 def print_json(value: Any) -> None:
     """A result for programs."""
     print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+@contextlib.contextmanager
+def climbing(label: str, total: int) -> Iterator[Callable[[int, float], None]]:
+    """A bar on standard error while an input moves: to be told how many steps are done, and the value reached.
+
+    Off a terminal it says nothing: the result is printed at the end.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn(label),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[value]} ·"),
+        TimeRemainingColumn(compact=True),
+    )
+    with Progress(
+        *columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
+    ) as progress:  # fmt: skip
+        task = progress.add_task(label, total=total, value="–")
+        yield lambda step, value: progress.update(task, completed=step, value=f"{value:.4g}")

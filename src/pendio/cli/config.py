@@ -26,7 +26,9 @@ def take_config(arguments: list[str]) -> list[str]:
         own = Path(_option(rest, "--out") or "") / "config.yaml"
         path = str(own) if own.is_file() else None
     if path is not None:
-        train.config = [cyclopts.config.Dict(_config_options(Path(path)), use_commands_as_keys=False, source=path)]
+        options = _config_options(Path(path))
+        # Under their commands' names, because a flat option named as a command, such as style, would be left out.
+        train.config = [cyclopts.config.Dict({"train": dict.fromkeys(train, options)}, source=path)]
     return rest
 
 

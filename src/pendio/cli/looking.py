@@ -142,7 +142,10 @@ def list_(what: Literal["tasks", "models", "data"], json_: Json = False) -> None
 
 def _catalogue(what: str) -> dict[str, str]:
     if what == "tasks":
-        return {"classify": "tell classes apart: images, points, tables"}
+        return {
+            "classify": "tell classes apart: images, points, tables",
+            "restyle": "repaint any image in the style of one, in one pass",
+        }
     if what == "models":
         from pendio.classification.models import LITE0, MODELS
 
@@ -157,7 +160,7 @@ def _catalogue(what: str) -> dict[str, str]:
         name: f"2-D points: {line}" for name, (line, _) in POINTS.items()
     }
     return own | {
-        "FOLDER": "images, one subfolder a class, with or without train/ val/ test/",
+        "FOLDER": "images, one subfolder a class (restyle: as they lie), with or without train/ val/ test/",
         "FILE.csv": "image path and label; or a table, with --target COLUMN",
         "FILE.npz": "arrays x and y, or x_train, y_train, x_val, …",
     }

@@ -1,7 +1,8 @@
 """From data to a trained network and its use: train, evaluate, predict, report, export."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 from rich.table import Table
@@ -9,8 +10,13 @@ from rich.table import Table
 from pendio.classification.options import Classify
 from pendio.cli.app import Json, app, console, print_json, say, train
 from pendio.errors import InputError
+from pendio.restyling.options import RestyleOptions
 
-__all__ = ["classify", "diagnose", "evaluate", "export", "predict", "report"]
+if TYPE_CHECKING:
+    from pendio.data.examples import Data, Split
+    from pendio.runs.run import Run
+
+__all__ = ["classify", "diagnose", "evaluate", "export", "predict", "report", "restyle"]
 
 
 @train.command
@@ -20,6 +26,18 @@ def classify(options: Annotated[Classify, Parameter(name="*")] = Classify()) -> 
     A config file saved by a run can be given with --config; options on the command line override it.
     """
     from pendio.classification.recipe import classify as recipe
+
+    run = recipe(options)
+    say(f"run folder: {run.folder}   report: {run.folder}/report.html")
+
+
+@train.command
+def restyle(options: Annotated[RestyleOptions, Parameter(name="*")]) -> None:
+    """Train a network that repaints any image in the style of one, in one pass: pendio predict RUN IMAGE … then does.
+
+    A config file saved by a run can be given with --config; options on the command line override it.
+    """
+    from pendio.restyling.recipe import restyle as recipe
 
     run = recipe(options)
     say(f"run folder: {run.folder}   report: {run.folder}/report.html")
@@ -39,7 +57,7 @@ def evaluate(
     runs
         Run folders.
     data
-        Other data to measure on, with the same class names; by default what the first run was trained on.
+        Other data to measure on, for classifiers with the same class names; by default what the first run was trained on.
     split
         Which examples: by default the test split, or all of --data.
     """
@@ -50,22 +68,21 @@ def evaluate(
     if not runs:
         raise InputError("give one run folder or more: pendio evaluate RUN …")
     opened = [Run.open(folder) for folder in runs]
+    if any(run.recipe == "restyle" for run in opened):
+        if len(opened) > 1:
+            raise InputError("a run of 'train restyle' is measured alone: give one run folder")
+        _evaluate_restyler(opened[0], data, split, json_)
+        return
     tasks = [load_classifier(run) for run in opened]
     examples = open_data(run_options(opened[0]), data)
     which = split or ("test" if data is None else "all")
-    splits = {"all": [examples.train, examples.val, *([examples.test] if examples.test else [])]}
-    evaluation = evaluate_classifiers(tasks, examples, splits.get(which) or [examples.split(which)])
+    evaluation = evaluate_classifiers(tasks, examples, _splits(examples, which))
     result = {"runs": list(runs), "data": examples.name, "split": which, **evaluation.to_dict()}
     if json_:
         print_json(result)
         return
     print(f"{' + '.join(runs)} on {examples.name}: {which} split, {len(evaluation.targets)} examples")
-    table = Table()
-    table.add_column("metric")
-    table.add_column("value", justify="right")
-    for name, value in evaluation.metrics.items():
-        table.add_row(name, f"{value:.4f}")
-    console().print(table)
+    _print_metrics(evaluation.metrics)
     classes = Table("class", "precision", "recall", "F1", "examples")
     for name, row in result["classes"].items():
         values = (f"{row[key]:.4f}" for key in ("precision", "recall", "f1"))
@@ -73,9 +90,41 @@ def evaluate(
     console().print(classes)
 
 
+def _splits(examples: "Data", which: str) -> "list[Split]":
+    if which == "all":
+        return [examples.train, examples.val, *([examples.test] if examples.test else [])]
+    return [examples.split(which)]
+
+
+def _print_metrics(metrics: dict[str, float]) -> None:
+    table = Table()
+    table.add_column("metric")
+    table.add_column("value", justify="right")
+    for name, value in metrics.items():
+        table.add_row(name, f"{value:.4f}")
+    console().print(table)
+
+
+def _evaluate_restyler(run: "Run", data: str | None, split: str | None, json_: bool) -> None:
+    from pendio.descent.loop import evaluate as measure
+    from pendio.restyling.recipe import load_restyler, open_data, run_options
+
+    task = load_restyler(run, judging=True)
+    examples = open_data(run_options(run), data)
+    which = split or ("test" if data is None else "all")
+    splits = _splits(examples, which)
+    metrics = measure(task, *splits)
+    count = sum(len(part) for part in splits)
+    if json_:
+        print_json({"runs": [str(run.folder)], "data": examples.name, "split": which, "examples": count, **metrics})
+        return
+    print(f"{run.folder} on {examples.name}: {which} split, {count} examples")
+    _print_metrics(metrics)
+
+
 @app.command
-def predict(network: str, *inputs: str, top: int = 5, out: Path | None = None, json_: Json = False) -> None:
-    """Say what is in images.
+def predict(network: str, *inputs: str, top: int | None = None, out: Path | None = None, json_: Json = False) -> None:
+    """Say what is in images; with a run of 'train restyle', repaint images, GIFs and videos.
 
     Parameters
     ----------
@@ -84,16 +133,23 @@ def predict(network: str, *inputs: str, top: int = 5, out: Path | None = None, j
     inputs
         Image files, folders of them, or names of embedded photos (photos: all); for tables and points, CSV files.
     top
-        How many classes to print.
+        How many classes to print; by default 5.
     out
-        A folder to write predictions.csv to.
+        A folder to write predictions.csv to, or repainted images, which go to restyled/ by default.
     """
     from pendio.classification.prediction import Prediction
     from pendio.classification.prediction import predict as predictions
     from pendio.recipes import network as load_network
+    from pendio.runs.run import Run
 
     if not inputs:
         raise InputError("give one input or more: pendio predict NETWORK INPUT …")
+    if Path(network).is_dir() and Run.open(network).recipe == "restyle":
+        if top is not None:
+            raise InputError("--top is for classifiers; a run of 'train restyle' repaints images")
+        _predict_restyled(network, inputs, Path("restyled") if out is None else out, json_)
+        return
+    top = 5 if top is None else top
     if top < 1:
         raise InputError(f"--top must be at least 1, got {top}")
     made, failures = [], []
@@ -109,10 +165,34 @@ def predict(network: str, *inputs: str, top: int = 5, out: Path | None = None, j
         print_json([prediction.to_dict() for prediction in made])
     if out is not None:
         _write_predictions(out, made)
+    _tell_skipped(failures, bool(made))
+
+
+def _tell_skipped(failures: Sequence[InputError], some: bool) -> None:
     for failure in failures:
         say(f"skipped: {failure}")
-    if failures and not made:
+    if failures and not some:
         raise InputError(f"none of {len(failures)} images could be read")
+
+
+def _predict_restyled(run: str, inputs: tuple[str, ...], out: Path, json_: bool) -> None:
+    from pendio.recipes import load
+    from pendio.restyling.prediction import Restyled, restyle_inputs
+
+    made: list[Restyled] = []
+    failures: list[InputError] = []
+    for result in restyle_inputs(load(run), inputs, out):
+        if not isinstance(result, Restyled):
+            failures.append(result)
+            continue
+        made.append(result)
+        if not json_:
+            height, width = result.size
+            frames = f", {result.frames} frames" if result.frames > 1 else ""
+            print(f"{result.input}: wrote {result.file} ({width}×{height}{frames})")
+    if json_:
+        print_json([result.to_dict() for result in made])
+    _tell_skipped(failures, bool(made))
 
 
 def _write_predictions(folder: Path, made: list[Any]) -> None:
@@ -141,12 +221,9 @@ def report(run: str) -> None:
     run
         A run folder.
     """
-    from pendio.classification.evaluation import write_report
-    from pendio.classification.recipe import load_classifier, open_data, run_options
-    from pendio.runs.run import Run
+    from pendio.recipes import report as rebuild
 
-    opened = Run.open(run)
-    write_report(opened, load_classifier(opened), open_data(run_options(opened)))
+    opened = rebuild(run)
     print(f"wrote {opened.folder}/report.html")
 
 
@@ -189,12 +266,9 @@ def diagnose(run: str, *, json_: Json = False) -> None:
     run
         A run folder.
     """
-    from pendio.classification.diagnosis import diagnose_classifier
-    from pendio.classification.recipe import load_classifier, open_data, run_options
-    from pendio.runs.run import Run
+    from pendio.recipes import diagnose as find
 
-    opened = Run.open(run)
-    found = diagnose_classifier(opened, load_classifier(opened), open_data(run_options(opened)))
+    found = find(run)
     if json_:
         print_json([finding.to_dict() for finding in found])
         return

@@ -50,17 +50,25 @@ class Augment:
     """Applies the named augmentations to a batch, in the order of ``AUGMENTATIONS``.
 
     ``crop`` is left out for streams, which cut while they decode. Images come out in the type they came in.
+
+    Attributes:
+        names: keys of ``AUGMENTATIONS``.
+        classes: of the data, for labels that are mixed.
+        size: side in pixels to which crops are brought; None for that of the images they are cut from.
     """
 
     names: tuple[str, ...]
     classes: int
+    size: int | None = None
 
     def __call__(self, batch: Examples, seed: int, epoch: int) -> Examples:
         """The augmented batch. Mixed examples come with class probabilities ``(N, K)`` as targets."""
         images, targets = batch.inputs, batch.targets
         draws = uniforms(seed, epoch, batch.indices, _DRAWS)
         for name in AUGMENTATIONS:
-            if name in self.names and name in _IMAGE_STEPS:
+            if name == "crop" and name in self.names:
+                images = _crop(images, draws, self.size)
+            elif name in self.names and name in _IMAGE_STEPS:
                 images = _IMAGE_STEPS[name](images, draws)
         if "mixup" in self.names or "cutmix" in self.names:
             targets = F.one_hot(targets, self.classes).float()
@@ -135,7 +143,7 @@ def crop_boxes(draws: Tensor, heights: Tensor, widths: Tensor) -> Tensor:
     return torch.stack([(heights - height) * draws[:, 5], (widths - width) * draws[:, 6], height, width], dim=1)
 
 
-def _crop(images: Tensor, draws: Tensor) -> Tensor:
+def _crop(images: Tensor, draws: Tensor, side: int | None) -> Tensor:
     size = torch.tensor([images.shape[-2:]], dtype=torch.float64).expand(len(images), 2)
     top, left, height, width = crop_boxes(draws, size[:, 0], size[:, 1]).T
     zeros = torch.zeros_like(top)
@@ -143,7 +151,8 @@ def _crop(images: Tensor, draws: Tensor) -> Tensor:
     centre_y = (2 * top + height) / size[:, 0] - 1
     centre_x = (2 * left + width) / size[:, 1] - 1
     theta = torch.stack([scale_x, zeros, centre_x, zeros, scale_y, centre_y], dim=1).view(-1, 2, 3)
-    grid = F.affine_grid(theta.float().to(images.device), list(images.shape), align_corners=False)
+    shape = [*images.shape[:2], side or images.shape[2], side or images.shape[3]]
+    grid = F.affine_grid(theta.float().to(images.device), shape, align_corners=False)
     cut = F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
     return _cast(cut, images)
 
@@ -200,7 +209,6 @@ def _randaugment(images: Tensor, draws: Tensor) -> Tensor:
 _IMAGE_STEPS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "flip": _flip,
     "shift": _shift,
-    "crop": _crop,
     "jitter": _jitter,
     "randaugment": _randaugment,
 }

@@ -1,6 +1,7 @@
 """Data sets that come inside packages pendio depends on: nothing is downloaded."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ import torch
 from torch import Tensor
 
 from pendio.data.arrays import Arrays, assemble
-from pendio.data.examples import Data
+from pendio.data.augment import Augment
+from pendio.data.examples import Data, Resident
 
 __all__ = ["PHOTOS", "digits", "photo", "textures"]
 
@@ -41,7 +43,7 @@ def photo(name: str) -> Tensor:
     return image.expand(3, -1, -1).contiguous() if image.ndim == 2 else image.permute(2, 0, 1).contiguous()
 
 
-def digits(seed: int, augment: tuple[str, ...]) -> Data:
+def digits(seed: int, augment: tuple[str, ...], size: int | None = None) -> Data:
     """1,797 handwritten digits, 8×8, grey (Alpaydin and Kaynak, 1998), from scikit-learn.
 
     70 % are for training, 10 % for validation and 20 % for test, the same share of each class.
@@ -58,7 +60,7 @@ _TEXTURES = ("brick", "grass", "gravel")
 _PATCH = 64
 
 
-def textures(seed: int, augment: tuple[str, ...]) -> Data:
+def textures(seed: int, augment: tuple[str, ...], size: int | None = None) -> Data:
     """Patches of 64×64 from photographs of brick, grass and gravel.
 
     Training patches come from the left 5/8 of each 512×512 photograph, validation patches from the next eighth and test
@@ -79,21 +81,28 @@ def textures(seed: int, augment: tuple[str, ...]) -> Data:
     )
 
 
-def photos(seed: int, augment: tuple[str, ...]) -> Data:
-    """The embedded photographs, each its own class, at 224×224: something to predict and to look at, not to learn."""
+def photos(seed: int, augment: tuple[str, ...], size: int | None = None) -> Data:
+    """The embedded photographs, each its own class: something to predict, to look at and to restyle, not to classify.
+
+    They are ``size`` × ``size``, by default 224 × 224; crops are cut from twice that, so that the smallest stays sharp.
+    """
     from pendio.data.streams import frame
 
-    images = torch.stack([frame(photo(name), 224) for name in PHOTOS])
-    every = Arrays(images, torch.arange(len(PHOTOS)))
-    return assemble("photos", every, PHOTOS, seed, augment, kind="images", val=every, test=every)
+    side = size or 224
+    every = Arrays(torch.stack([frame(photo(name), side) for name in PHOTOS]), torch.arange(len(PHOTOS)))
+    data = assemble("photos", every, PHOTOS, seed, augment, kind="images", val=every, test=every)
+    if "crop" not in augment:
+        return data
+    large = torch.stack([frame(photo(name), 2 * side) for name in PHOTOS])
+    return replace(data, train=Resident(large, every.targets, Augment(augment, len(PHOTOS), side)))
 
 
-EMBEDDED: dict[str, tuple[str, Callable[[int, tuple[str, ...]], Data]]] = {
+EMBEDDED: dict[str, tuple[str, Callable[[int, tuple[str, ...], int | None], Data]]] = {
     "digits": ("1,797 handwritten digits, 8×8 grey, 10 classes", digits),
     "textures": ("64×64 patches of brick, grass and gravel; splits share no pixel", textures),
     "photos": (f"{len(PHOTOS)} photographs: {', '.join(PHOTOS[:6])} …", photos),
 }
-"""Name → a line about it, and what opens it given a seed and the augmentation of training batches."""
+"""Name → a line about it, and what opens it given a seed, the augmentation of training batches and a wished size."""
 
 
 def photo_named(text: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Image files in folders, one subfolder a class, or listed in a CSV file."""
+"""Image files in folders, one subfolder a class or without classes, or listed in a CSV file."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +25,8 @@ _RESIDENT_BYTES = 1 << 30
 
 _DEFAULT_SIZE = 128
 
+_UNLABELLED = "image"
+
 
 @dataclass(frozen=True)
 class ImageOptions:
@@ -35,16 +37,20 @@ class ImageOptions:
         crop: share of an image's shorter side that evaluation sees.
         augment: names of augmentations of training batches.
         seed: of the split where the folder has none.
+        labels: whether images have labels; without, all are of one class, "image".
     """
 
     size: int | None = None
     crop: float = 1.0
     augment: tuple[str, ...] = ()
     seed: int = 0
+    labels: bool = True
 
 
 def from_image_folder(folder: Path, options: ImageOptions) -> Data:
     """Data from a folder with one subfolder a class, or with ``train/`` ``val/`` ``test/`` that have them.
+
+    Without labels, images may lie anywhere in the folder, or in its ``train/`` ``val/`` ``test/``.
 
     Raises:
         InputError: there are no images, one class only, or more than 1 % unreadable ones.
@@ -52,7 +58,7 @@ def from_image_folder(folder: Path, options: ImageOptions) -> Data:
     split_folders = {
         child: _SPLITS[child.name.lower()]
         for child in _folders(folder)
-        if child.name.lower() in _SPLITS and _folders(child)
+        if child.name.lower() in _SPLITS and (_folders(child) or not options.labels)
     }
     if split_folders and "train" not in split_folders.values() and len(split_folders) == len(_folders(folder)):
         present = " and ".join(f"{child.name}/" for child in split_folders)
@@ -60,12 +66,14 @@ def from_image_folder(folder: Path, options: ImageOptions) -> Data:
     roots = list(split_folders.items()) if "train" in split_folders.values() else [(folder, "")]
     files, others = [], []
     for root, split in roots:
-        for label in _folders(root):
+        for label in _folders(root) if options.labels else [root]:
             for path in sorted(path for path in label.rglob("*") if path.is_file()):
                 if path.suffix.lower() in SUFFIXES:
-                    files.append(ImageFile(path, label.name, split))
+                    files.append(ImageFile(path, label.name if options.labels else _UNLABELLED, split))
                 elif not path.name.startswith("."):
                     others.append(path)
+    if not files and not options.labels:
+        raise InputError(f"data folder '{folder}' has no images (looked for {' '.join(SUFFIXES)})")
     if not files:
         loose = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES]
         hint = f"; its {len(loose)} images lie outside of class subfolders" if loose else ""
@@ -74,7 +82,7 @@ def from_image_folder(folder: Path, options: ImageOptions) -> Data:
 
 
 def from_image_csv(path: Path, options: ImageOptions) -> Data:
-    """Data from a CSV file with columns ``path`` (relative to the file) and ``label``, and maybe ``split``.
+    """Data from a CSV file with columns ``path`` (relative to the file), ``label`` if need be, and maybe ``split``.
 
     Raises:
         InputError: a file is missing, a split has an unknown name, or as for folders.
@@ -87,9 +95,10 @@ def from_image_csv(path: Path, options: ImageOptions) -> Data:
             raise InputError(f"'{path}' line {line}: there is no image '{image}'")
         if split and split.lower() not in _SPLITS:
             raise InputError(f"'{path}' line {line}: unknown split '{split}'; expected train, val or test")
-        if not row["label"]:
+        label = row["label"] if options.labels else _UNLABELLED
+        if not label:
             raise InputError(f"'{path}' line {line}: the label is empty")
-        files.append(ImageFile(image, row["label"], _SPLITS.get(split.lower(), "")))
+        files.append(ImageFile(image, label, _SPLITS.get(split.lower(), "")))
     return _from_files(str(path), files, options, [])
 
 
@@ -99,7 +108,7 @@ def _folders(folder: Path) -> list[Path]:
 
 def _from_files(name: str, files: list[ImageFile], options: ImageOptions, others: Sequence[Path]) -> Data:
     classes = tuple(sorted({file.label for file in files}))
-    if len(classes) < 2:
+    if len(classes) < 2 and options.labels:
         raise InputError(f"'{name}' has one class only, '{classes[0]}'; a classifier needs two subfolders or labels")
     number = {name: index for index, name in enumerate(classes)}
     targets = torch.tensor([number[file.label] for file in files])

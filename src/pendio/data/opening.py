@@ -21,26 +21,29 @@ def open(  # noqa: A001
     augment: str = "none",
     target: str | None = None,
     seed: int = 0,
+    labels: bool = True,
 ) -> Data:
     """Open data.
 
     Args:
         name_or_path: an embedded set (``pendio list data``), a folder of images, a CSV file of ``path,label``, a CSV
             table, or an ``.npz`` archive.
-        size: side in pixels to which image files are brought.
+        size: side in pixels to which image files and embedded photographs are brought; other sets have their own.
         crop: share of an image file's shorter side that evaluation sees.
         augment: comma-separated names of augmentations, or "none".
         target: the column of a CSV table to predict.
         seed: of the split where the data brings none, and of generated points.
+        labels: whether image files need labels. Without, a folder is searched to its depths for images, a CSV file of
+            them needs its ``path`` column alone, and all images are of one class, "image".
 
     Raises:
         InputError: there is no such data, or it cannot be used; the message says why.
     """
     text = str(name_or_path)
     names = parse_augment(augment)
-    options = ImageOptions(size, crop, names, seed)
+    options = ImageOptions(size, crop, names, seed, labels)
     if text in EMBEDDED:
-        return EMBEDDED[text][1](seed, names)
+        return EMBEDDED[text][1](seed, names, size)
     if text in POINTS:
         _refuse(names, text)
         return points(text, seed)
@@ -52,7 +55,7 @@ def open(  # noqa: A001
         raise InputError(f"no data '{text}': it is neither a file or folder here, nor an embedded set; {known}")
     suffix = path.suffix.lower()
     if suffix == ".csv":
-        if target is None and {"path", "label"} <= set(read_csv(path)[0]):
+        if target is None and ({"path", "label"} if labels else {"path"}) <= set(read_csv(path)[0]):
             return from_image_csv(path, options)
         _refuse(names, text)
         return from_csv_table(path, target, seed)

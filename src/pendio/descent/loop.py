@@ -81,9 +81,9 @@ def fit(
 
 @torch.no_grad()
 def evaluate(
-    task: Task, source: Any, *, batch: int = 256, workers: int = 0, fabric: Fabric | None = None
+    task: Task, *sources: Any, batch: int = 256, workers: int = 0, fabric: Fabric | None = None
 ) -> dict[str, float]:
-    """A task's metrics over a split, on the device that holds the task.
+    """A task's metrics over a split, or over several together, on the device that holds the task.
 
     ``fabric`` shares the examples out among its processes; without it this process sees all.
     """
@@ -91,9 +91,10 @@ def evaluate(
     training = task.training
     task.eval()
     rank, world = (fabric.global_rank, fabric.world_size) if fabric else (0, 1)
-    for examples in source.batches(batch, rank=rank, world=world, workers=workers):
-        if len(examples[0]):
-            task.measure(_moved(examples, device))
+    for source in sources:
+        for examples in source.batches(batch, rank=rank, world=world, workers=workers):
+            if len(examples[0]):
+                task.measure(_moved(examples, device))
     task.train(training)
     return task.metrics()
 

@@ -9,8 +9,6 @@ from pendio.options import check_types, flag
 
 __all__ = ["Plan"]
 
-_BATCH = 64
-
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -104,6 +102,8 @@ class Plan:
     log: Literal["none", "tensorboard", "csv"] = "none"
     """Also log the curves for TensorBoard or as CSV, into the run folder."""
 
+    _usual_batch = 64
+
     def __post_init__(self) -> None:
         check_types(self)
         positive = ("epochs", "steps", "batch", "lr", "step_every", "step_factor", "clip", "accumulate", "patience")
@@ -128,7 +128,7 @@ class Plan:
         Raises:
             InputError: the batch is larger than the data, or too small for the parts it shall be split into.
         """
-        chosen = min(_BATCH, examples) if self.batch is None else self.batch
+        chosen = min(self._usual_batch, examples) if self.batch is None else self.batch
         size = examples if chosen == "all" else chosen
         if size > examples:
             raise InputError(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from torch import Tensor
+from torch import Tensor, nn
 
 from pendio.errors import InputError
 from pendio.runs.diagnosis import LayerStep
@@ -131,6 +131,37 @@ class Run:
     def weights(self, which: Literal["best", "last"] = "best") -> dict[str, Tensor]:
         """The weights of the best or of the last evaluation."""
         return read_weights(self.folder / WEIGHTS[which])
+
+    def fill(self, module: nn.Module) -> None:
+        """Load the weights of the best evaluation into what was trained.
+
+        Raises:
+            InputError: they are missing or damaged, or do not fit.
+        """
+        weights = self.weights("best")
+        try:
+            module.load_state_dict(weights)
+        except RuntimeError as error:
+            problem = " ".join(str(error).split(":", 1)[-1].split())
+            raise InputError(f"the weights in '{self.folder}' do not fit its config: {problem[:200]}") from error
+
+    @property
+    def recipe(self) -> str:
+        """The task of ``pendio train`` that left this folder; empty where the config does not say."""
+        return str(self.config.get("recipe", ""))
+
+    def options(self, recipe: str) -> dict[str, Any]:
+        """What the run was trained with, by name: its options and those of its plan.
+
+        Raises:
+            InputError: its config is damaged, or not one of this ``recipe``.
+        """
+        if self.recipe != recipe:
+            raise InputError(f"the run in '{self.folder}' is not one of 'train {recipe}'")
+        options, plan = self.config.get("options"), self.config.get("plan")
+        if not isinstance(options, dict) or not isinstance(plan, dict):
+            raise InputError(f"the config of '{self.folder}' has no options or no plan")
+        return {**options, **plan}
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Add a line to ``metrics.jsonl``."""

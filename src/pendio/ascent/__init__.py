@@ -1,0 +1,1 @@
+"""The weights are fixed, the input moves: visualise, invert, dream, style, attack."""

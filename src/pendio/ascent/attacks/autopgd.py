@@ -1,0 +1,220 @@
+"""Projected gradient ascent that finds its own step size: AutoPGD (Croce and Hein, 2020)."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from pendio.ascent.attacks.goal import Attacked, Goal, Loss, check_images, eight_bit
+from pendio.ascent.canvas import Canvas, Pixels, noise
+from pendio.ascent.climb import Climb, climb
+from pendio.ascent.constraints import Ball, Norm
+from pendio.ascent.objectives import Objective
+from pendio.ascent.reading import LOGITS, Precision, Readings, wide
+from pendio.ascent.rules import Evaluate, by_image
+from pendio.errors import InputError
+from pendio.nn.network import Network
+
+__all__ = ["AutoPGD", "Levels", "checkpoints"]
+
+MOMENTUM = 0.75
+"""α, the share of the new step against that of the last one."""
+
+RISING = 0.75
+"""ρ, the share of steps that must raise the loss for a step size to be kept."""
+
+
+@dataclass(frozen=True)
+class AutoPGD:
+    """Gradient ascent with momentum whose steps start at the ball's diameter and halve when they bring nothing more.
+
+    Attributes:
+        epsilon: the largest distance, in units of the images' range: 8/255 is eight grey levels.
+        norm: in which it is measured.
+        steps: at most, for each start.
+        restarts: how many random starts are tried; an image whose goal is reached is not tried again.
+        loss: what is climbed; "ratio" needs three classes, and four when a class is aimed at.
+        eight_bit: look for images that survive saving in 8 bits. The originals then count as 8 bits keep them, too.
+        mask: ``(1, 1, H, W)`` where images may change at all.
+    """
+
+    epsilon: float = 8 / 255
+    norm: Norm = "linf"
+    steps: int = 100
+    restarts: int = 1
+    loss: Loss = "ratio"
+    eight_bit: bool = True
+    mask: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if not self.epsilon >= 0:
+            raise InputError(f"--epsilon must not be negative, got {self.epsilon:g}")
+        if self.steps < 1 or self.restarts < 1:
+            raise InputError(f"--steps and --restarts must be at least 1, got {self.steps} and {self.restarts}")
+
+    def __call__(
+        self, network: Network, images: Tensor, goal: Goal, *, seed: int = 0, precision: Precision = "float32"
+    ) -> Attacked:
+        """See :class:`Attack`. Images whose goal is not reached are shown where the loss was highest."""
+        check_images(network, images, goal)
+        self._check_loss(len(network.classes), goal.targeted)
+        originals = eight_bit(images) if self.eight_bit else images
+        found = originals.clone()
+        reached = torch.zeros(len(images), dtype=torch.bool, device=images.device)
+        queries = torch.zeros(len(images), dtype=torch.long, device=images.device)
+        values = torch.full((len(images),), -torch.inf, dtype=images.dtype, device=images.device)
+        for attempt in range(self.restarts):
+            left = (~reached).nonzero()[:, 0]
+            if not len(left):
+                break
+            part = replace(goal, classes=goal.classes[left.to(goal.classes.device)])
+            climbed = self._climb(network, originals[left], part, seed, attempt, precision)
+            better = climbed.stopped | (climbed.values > values[left])
+            found[left[better]] = climbed.images[better]
+            values[left[better]] = climbed.values[better]
+            reached[left] = climbed.stopped
+            queries[left] += climbed.queries
+        return Attacked(originals, found, reached, queries)
+
+    def _climb(
+        self, network: Network, images: Tensor, goal: Goal, seed: int, attempt: int, precision: Precision
+    ) -> Climb:
+        """One attempt, from a random point of the ball."""
+        ball = Ball(images, self.epsilon, self.norm, self.mask)
+        canvas: Canvas = Levels(ball) if self.eight_bit else Pixels()
+        # Every image draws the same numbers: it must not matter to one in whose company it is attacked.
+        same = torch.zeros(len(images), dtype=torch.long)
+        start = ball.start(noise(tuple(images.shape[1:]), seed, same, attempt).to(images))
+        rule = _Halving(ball, self.steps)
+        return climb(
+            network, rule.watched(goal.objective(self.loss)), canvas, start, rule=rule, steps=self.steps, project=ball,
+            until=goal.reached, keep=lambda readings: goal.margin(wide(readings[LOGITS]), readings.rows),
+            precision=precision,
+        )  # fmt: skip
+
+    def _check_loss(self, classes: int, targeted: bool) -> None:
+        needed = 4 if targeted else 3
+        if self.loss == "ratio" and classes < needed:
+            raise InputError(
+                f"--loss ratio needs {needed} classes{' to aim at one' if targeted else ''}, and this network has "
+                f"{classes}; use --loss margin"
+            )
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Pixels that the network sees as a PNG file will keep them: whole grey levels, 255ths, within a ball.
+
+    Levels are rounded to the nearest, as far as the ball allows. The gradient passes the rounding unchanged.
+
+    Attributes:
+        ball: around images of whole levels.
+    """
+
+    ball: Ball
+
+    def images(self, points: Tensor, rows: Tensor) -> Tensor:
+        """The nearest images of whole levels in the ball."""
+        center = self.ball.center[rows]
+        levels = (center * 255).round() + self._rounded((points.detach() - center) * 255)
+        return levels / 255 + (points - points.detach())
+
+    def _rounded(self, apart: Tensor) -> Tensor:
+        size, radius = apart.abs(), self.ball.radius * 255
+        # What a float lacks of a whole level is an error of its arithmetic.
+        whole = (size + 1e-3).floor()
+        part = size - whole
+        up = part >= 0.5
+        if self.ball.norm == "linf":
+            up &= whole + 1 <= radius + 1e-3
+        else:
+            # One level more costs (w + 1)² − w² of the squared radius: spent first where rounding up is the nearest.
+            cost = torch.where(up, 2 * whole + 1, 0).flatten(1)
+            order = part.flatten(1).argsort(dim=1, descending=True, stable=True)
+            spent = whole.flatten(1).square().sum(1, keepdim=True) + cost.gather(1, order).cumsum(1)
+            up &= torch.zeros_like(cost, dtype=torch.bool).scatter(1, order, spent <= radius**2).view_as(up)
+        return apart.sign() * (whole + up)
+
+
+def checkpoints(steps: int) -> list[int]:
+    """After which steps the step size is judged: at 22 % of all, then at intervals 3 % shorter each, down to 6 %."""
+    percent, gap, found = 0, 22, []
+    while percent + gap <= 100:
+        percent, gap = percent + gap, max(gap - 3, 6)
+        found.append(-(-percent * steps // 100))
+    return sorted(set(found))
+
+
+class _Halving:
+    """x⁺ = P(x + α(z − x) + (1 − α)(x − x⁻)) with z = P(x + η·direction), from x⁻ to x to x⁺, η = 2ε at first.
+
+    At a checkpoint an image halves its η and goes back to its best point, if fewer than ρ of the steps since the last
+    one raised its loss, or if neither its η nor its best loss has changed.
+    """
+
+    def __init__(self, ball: Ball, steps: int) -> None:
+        device = ball.center.device
+        self.ball = ball
+        self.checkpoints = [0, *checkpoints(steps)]
+        self.taken = 0
+        self.size = torch.full((len(ball.center),), 2 * ball.radius, dtype=ball.center.dtype, device=device)
+        self.values = torch.full_like(self.size, -torch.inf)
+        self.before = self.values.clone()
+        self.rises = torch.zeros_like(self.values)
+        self.halved = torch.zeros_like(self.values, dtype=torch.bool)
+        self.highest, self.judged = self.values.clone(), self.values.clone()
+        self.best = ball.center.clone()
+        self.slope = torch.zeros_like(ball.center)
+        self.last = ball.center
+
+    def watched(self, objective: Objective) -> Objective:
+        """The objective, whose values the rule notes down for each image."""
+
+        def value(readings: Readings) -> Tensor:
+            values = objective(readings)
+            self.values[readings.rows] = values.detach().to(self.values)
+            return values
+
+        return Objective(objective.layers, value)
+
+    def step(self, points: Tensor, evaluate: Evaluate) -> None:
+        """See :class:`Rule`."""
+        evaluate()
+        assert points.grad is not None
+        here, gradient = points.detach().clone(), points.grad
+        self._note(here, gradient)
+        if self.taken in self.checkpoints[1:]:
+            stuck = self._judge()
+            here[stuck], gradient[stuck] = self.best[stuck], self.slope[stuck]
+        ahead = self.ball(here + by_image(self.size, here) * self._direction(gradient))
+        if self.taken:
+            ahead = here + MOMENTUM * (ahead - here) + (1 - MOMENTUM) * (here - self.last)
+        self.last = here
+        points.data = ahead
+        self.taken += 1
+
+    def _direction(self, gradient: Tensor) -> Tensor:
+        """The steepest ascent of length 1 in the ball's norm."""
+        if self.ball.norm == "linf":
+            return gradient.sign()
+        within = gradient if self.ball.mask is None else gradient * self.ball.mask
+        return within / by_image(within.flatten(1).norm(dim=1).clamp(min=1e-30), within)
+
+    def _note(self, here: Tensor, gradient: Tensor) -> None:
+        """Count what rose, and remember the best points and their gradients."""
+        self.rises += (self.values > self.before) if self.taken else 0
+        self.before = self.values.clone()
+        better = self.values > self.highest
+        self.highest = torch.where(better, self.values, self.highest)
+        self.best[better], self.slope[better] = here[better], gradient[better]
+
+    def _judge(self) -> Tensor:
+        """At a checkpoint: ``(N,)`` which images halve their steps and go back to their best point."""
+        at = self.checkpoints.index(self.taken)
+        few = self.rises < RISING * (self.checkpoints[at] - self.checkpoints[at - 1])
+        stuck = few | (~self.halved & (self.highest <= self.judged))
+        self.size = torch.where(stuck, self.size / 2, self.size)
+        self.before = torch.where(stuck, self.highest, self.before)
+        self.halved, self.judged = stuck, self.highest.clone()
+        self.rises = torch.zeros_like(self.rises)
+        return stuck

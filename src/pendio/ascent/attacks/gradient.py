@@ -1,0 +1,109 @@
+"""Attacks that climb the loss by its gradient within a ball: FGSM, iterative, momentum and PGD."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from pendio.ascent.attacks.goal import Attacked, Goal, Loss, check_images
+from pendio.ascent.canvas import Canvas, Pixels, noise
+from pendio.ascent.climb import climb
+from pendio.ascent.constraints import Ball, Norm
+from pendio.ascent.reading import Precision
+from pendio.ascent.rules import Normalized, Rule, Sign
+from pendio.errors import InputError
+from pendio.nn.network import Network
+
+__all__ = ["PGD", "EightBit", "fgsm", "iterative", "momentum"]
+
+
+class EightBit:
+    """Pixels that the network sees as a PNG file will keep them; the gradient passes the rounding unchanged."""
+
+    def images(self, points: Tensor, rows: Tensor) -> Tensor:
+        """The points rounded to 255ths."""
+        return points + ((points.detach() * 255).round() / 255 - points.detach())
+
+
+@dataclass(frozen=True)
+class PGD:
+    """Projected gradient ascent from random starts (Madry et al., 2018).
+
+    Attributes:
+        epsilon: the largest distance, in units of the images' range: 8/255 is eight grey levels.
+        norm: in which it is measured.
+        steps: at most, for each start.
+        step: size of a step; by default 2.5 · epsilon / steps, at least a grey level.
+        restarts: how many starts are tried; an image whose goal is reached is not tried again.
+        random_start: begin at a random point of the ball instead of the image.
+        momentum: share of the last step's direction that is kept (L∞ only).
+        loss: what is climbed.
+        eight_bit: count the goal as reached only by an image that survives saving in 8 bits.
+        mask: ``(1, 1, H, W)`` where images may change at all.
+    """
+
+    epsilon: float = 8 / 255
+    norm: Norm = "linf"
+    steps: int = 40
+    step: float | None = None
+    restarts: int = 1
+    random_start: bool = True
+    momentum: float = 0.0
+    loss: Loss = "cross-entropy"
+    eight_bit: bool = True
+    mask: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if not self.epsilon >= 0:
+            raise InputError(f"--epsilon must not be negative, got {self.epsilon:g}")
+        if self.steps < 1 or self.restarts < 1:
+            raise InputError(f"--steps and --restarts must be at least 1, got {self.steps} and {self.restarts}")
+
+    def __call__(
+        self, network: Network, images: Tensor, goal: Goal, *, seed: int = 0, precision: Precision = "float32"
+    ) -> Attacked:
+        """See :class:`Attack`."""
+        check_images(network, images, goal)
+        found = images.clone()
+        reached = torch.zeros(len(images), dtype=torch.bool, device=images.device)
+        queries = torch.zeros(len(images), dtype=torch.long, device=images.device)
+        canvas: Canvas = EightBit() if self.eight_bit else Pixels()
+        for attempt in range(self.restarts):
+            left = (~reached).nonzero()[:, 0]
+            if not len(left):
+                break
+            ball = Ball(images[left], self.epsilon, self.norm, self.mask)
+            start = ball.center
+            if self.random_start:
+                start = ball.start(noise(tuple(images.shape[1:]), seed, left.cpu(), attempt).to(images))
+            part = replace(goal, classes=goal.classes[left.to(goal.classes.device)])
+            climbed = climb(
+                network, part.objective(self.loss), canvas, start, rule=self._rule(), steps=self.steps, project=ball,
+                until=part.reached, precision=precision,
+            )  # fmt: skip
+            done = climbed.stopped
+            # What was not reached shows how far the first attempt came.
+            shown = done if attempt else torch.ones_like(done)
+            found[left[shown]] = climbed.images[shown]
+            reached[left] = done
+            queries[left] += climbed.queries
+        return Attacked(images, found, reached, queries)
+
+    def _rule(self) -> Rule:
+        size = self.step if self.step is not None else max(2.5 * self.epsilon / self.steps, 1 / 255)
+        return Sign(min(size, self.epsilon), self.momentum) if self.norm == "linf" else Normalized(size)
+
+
+def fgsm(epsilon: float = 8 / 255) -> PGD:
+    """The fast gradient sign method: one step of the ball's radius from the image (Goodfellow et al., 2015)."""
+    return PGD(epsilon=epsilon, steps=1, step=epsilon, random_start=False)
+
+
+def iterative(epsilon: float = 8 / 255, steps: int = 10) -> PGD:
+    """The basic iterative method: small steps from the image itself (Kurakin et al., 2017)."""
+    return PGD(epsilon=epsilon, steps=steps, random_start=False)
+
+
+def momentum(epsilon: float = 8 / 255, steps: int = 10, share: float = 1.0) -> PGD:
+    """The momentum iterative method, whose images fool other networks more often (Dong et al., 2018)."""
+    return PGD(epsilon=epsilon, steps=steps, random_start=False, momentum=share)

@@ -1,0 +1,64 @@
+"""What the commands that move an input share: opening networks, images and masks, and writing pictures."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pendio.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pendio.nn.network import Network
+
+__all__ = ["Precision", "as_floats", "file_name", "open_network", "read_mask", "write_file"]
+
+Precision = Literal["float32", "bf16"]
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Replace a file, and make its folder where there is none."""
+    from pendio.runs.files import replacing, writing
+
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as file:
+        file.write(content)
+
+
+def open_network(name: str, weights: Path | None) -> "Network":
+    """A network by its name or run folder, with other weights where they are given."""
+    from pendio.recipes import network
+
+    return network(name, None if weights is None else str(weights))
+
+
+def as_floats(text: str, network: "Network", size: int | None) -> "Tensor":
+    """An image ``(1, C, H, W)`` in [0, 1], its longer side brought to ``size`` where one is given."""
+    import torchvision.transforms.v2.functional as V
+
+    from pendio.data.inputs import named_image
+
+    image = named_image(text, grey=network.shape[0] == 1)
+    if size is not None:
+        if not 8 <= size <= 8192:
+            raise InputError(f"--size must be 8 to 8192 pixels, got {size}")
+        height, width = (max(8, round(side * size / max(image.shape[1:]))) for side in image.shape[1:])
+        image = V.resize(image, [height, width], interpolation=V.InterpolationMode.BICUBIC, antialias=True)
+    return image[None].float() / 255
+
+
+def read_mask(path: Path, size: tuple[int, ...]) -> "Tensor":
+    """A mask ``(1, 1, H, W)`` brought to an image's size: white is 1."""
+    import torch.nn.functional as F
+
+    from pendio.data.images import read_image
+
+    mask = read_image(path, grey=True)[None].float() / 255
+    return F.interpolate(mask, tuple(size), mode="area")
+
+
+def file_name(text: str) -> str:
+    """A text as part of a file's name."""
+    import re
+
+    return re.sub(r"[^A-Za-z0-9_.,@-]+", "-", text).strip("-.") or "unit"

@@ -1,0 +1,1 @@
+"""One style in one pass: image-transformation networks trained by perceptual losses."""
