@@ -161,7 +161,7 @@ class _Walk:
                 self.scores[self.active[better]] = scores[better]
             chosen = self.active[better]
             self.kept[chosen] = self.points.detach()[chosen]
-            self.values[chosen] = self.objective(readings)[better]
+            self.values[chosen] = self.objective(readings)[better].to(self.values)
             if self.until is None or not bool((done := self.until(readings)).any()):
                 return readings
             self.stopped[self.active[done]] = True
@@ -173,7 +173,7 @@ class _Walk:
         )
 
     def evaluate(self) -> Tensor:
-        """Values of the images still climbing; sets the gradient of the points."""
+        """Values of all images, −∞ for those that have left; sets the gradient of the points."""
         readings, self._ahead = self._ahead or self._read(moved=True), None
         values = self.objective(readings)
         (self.points.grad,) = torch.autograd.grad(values.sum(), [self.points])
@@ -181,7 +181,9 @@ class _Walk:
         self._check(values, "objective", at)
         self._check(self.points.grad[self.active].flatten(1).sum(1), "gradient", at)
         self.history.append(float(values.detach().mean()))
-        return values.detach()
+        everyone = torch.full_like(self.values, -torch.inf)
+        everyone[self.active] = values.detach().to(everyone)
+        return everyone
 
     def _check(self, numbers: Tensor, what: str, step: int) -> None:
         finite = torch.isfinite(numbers.detach())
@@ -206,6 +208,6 @@ class _Walk:
         elif len(self.active):
             readings = self._read(moved=False)
             self.kept[self.active] = self.points[self.active]
-            self.values[self.active] = self.objective(readings)
+            self.values[self.active] = self.objective(readings).to(self.values)
         images = self.canvas.images(self.kept, torch.arange(len(self.kept), device=self.kept.device))
         return Climb(images, self.kept, self.values, self.steps, self.stopped, self.queries, self.history)

@@ -9,7 +9,7 @@ from torch import Tensor
 __all__ = ["LBFGS", "Adam", "Normalized", "Rule", "Sign", "by_image"]
 
 Evaluate = Callable[[], Tensor]
-"""Sets the gradient of the points and returns the values ``(n,)`` of those still climbing."""
+"""Sets the gradient of the points and returns the values ``(N,)``, −∞ for images that have left."""
 
 
 class Rule(Protocol):

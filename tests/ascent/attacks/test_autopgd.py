@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from pendio.ascent.attacks.autopgd import AutoPGD, Levels, checkpoints
+from pendio.ascent.attacks.autopgd import AutoPGD, checkpoints
 from pendio.ascent.attacks.goal import Goal, eight_bit
-from pendio.ascent.attacks.gradient import PGD
+from pendio.ascent.attacks.gradient import PGD, Levels
 from pendio.ascent.canvas import noise
 from pendio.ascent.constraints import Ball
 from pendio.errors import InputError
@@ -90,17 +90,27 @@ def algorithm_1(value, start, ball, steps):
     return best
 
 
+class Needle(Hill):
+    """A slope with a needle on it, higher than all the rest: whoever leaves it rises for long, and to no avail."""
+
+    def forward(self, inputs):
+        slope = inputs.flatten(1) @ torch.linspace(-1, 1, 16, dtype=torch.float64)
+        height = slope - 30 + 9 * torch.exp(-100 * (inputs - self.top).flatten(1).square().sum(1))
+        return torch.stack([height * 0 + 1, height, height * 0 - 90, height * 0 - 90], 1)
+
+
 @norms
+@pytest.mark.parametrize("kind", [Hill, Needle])
 @pytest.mark.parametrize("steps", [7, 30, 60])
-def test_steps_are_those_of_the_paper(norm, steps):
-    generator = torch.Generator().manual_seed(1)
+def test_steps_are_those_of_the_paper(norm, kind, steps):
     center = torch.full((1, 1, 4, 4), 0.5, dtype=torch.float64)
-    module = Hill(0.5 + 0.2 * (2 * torch.rand(1, 1, 4, 4, generator=generator).double() - 1))
-    network = Network(module, (1, 4, 4), [0.0], [1.0], list("abcd")).double()
     attack = AutoPGD(0.2 if norm == "linf" else 0.8, norm, steps, loss="margin", eight_bit=False)
-    found = attack(network, center, Goal(torch.zeros(1, dtype=torch.long))).images
     ball = Ball(center, attack.epsilon, norm)
     start = ball.start(noise((1, 4, 4), 0, torch.zeros(1, dtype=torch.long)).double())
+    aside = torch.rand(1, 1, 4, 4, generator=torch.Generator().manual_seed(1)).double()
+    module = kind(0.5 + 0.2 * (2 * aside - 1) if kind is Hill else start + 0.005 * aside)
+    network = Network(module, (1, 4, 4), [0.0], [1.0], list("abcd")).double()
+    found = attack(network, center, Goal(torch.zeros(1, dtype=torch.long))).images
 
     def value(x):
         return module(x)[0, 1] - module(x)[0, 0]

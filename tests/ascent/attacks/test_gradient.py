@@ -47,21 +47,23 @@ def test_pgd_finds_the_highest_margin_in_the_ball(linear, norm, random_start):
 
 @attacks
 @pytest.mark.parametrize("masked", [False, True])
-def test_results_stay_in_their_budget(digits, attack, masked):
+@pytest.mark.parametrize("saved", [False, True])
+def test_results_stay_in_their_budget(digits, attack, masked, saved):
     mask = half() if masked else None
-    attack = replace(attack, mask=mask, eight_bit=False)
+    attack = replace(attack, mask=mask, eight_bit=saved)
     check_bounds(attack(digits.network, digits.images, digits.goal), attack.epsilon, attack.norm, mask)
 
 
 @attacks
 def test_a_budget_of_nothing_changes_nothing(digits, attack):
-    attack = replace(attack, epsilon=0.0, eight_bit=False)
-    assert torch.equal(attack(digits.network, digits.images, digits.goal).images, digits.images)
+    attack, images = replace(attack, epsilon=0.0), digits.images
+    assert torch.equal(attack(digits.network, images, digits.goal).images, eight_bit(images))
+    attack = replace(attack, eight_bit=False)
+    assert torch.equal(attack(digits.network, images, digits.goal).images, images)
 
 
 @attacks
 def test_a_batch_gives_what_its_images_give_alone(digits, attack):
-    attack = replace(attack, random_start=False)
     check_singles(attack, digits.network, digits.images[:5], digits.goal_of(5))
 
 

@@ -5,17 +5,17 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from pendio.ascent.attacks.goal import Attacked, Goal, Loss, check_images, eight_bit
+from pendio.ascent.attacks.goal import Attacked, Goal, Loss, check_images, check_loss, eight_bit
+from pendio.ascent.attacks.gradient import Levels
 from pendio.ascent.canvas import Canvas, Pixels, noise
 from pendio.ascent.climb import Climb, climb
 from pendio.ascent.constraints import Ball, Norm
-from pendio.ascent.objectives import Objective
-from pendio.ascent.reading import LOGITS, Precision, Readings, wide
+from pendio.ascent.reading import LOGITS, Precision, wide
 from pendio.ascent.rules import Evaluate, by_image
 from pendio.errors import InputError
 from pendio.nn.network import Network
 
-__all__ = ["AutoPGD", "Levels", "checkpoints"]
+__all__ = ["AutoPGD", "checkpoints"]
 
 MOMENTUM = 0.75
 """α, the share of the new step against that of the last one."""
@@ -57,7 +57,7 @@ class AutoPGD:
     ) -> Attacked:
         """See :class:`Attack`. Images whose goal is not reached are shown where the loss was highest."""
         check_images(network, images, goal)
-        self._check_loss(len(network.classes), goal.targeted)
+        check_loss(self.loss, network, goal)
         originals = eight_bit(images) if self.eight_bit else images
         found = originals.clone()
         reached = torch.zeros(len(images), dtype=torch.bool, device=images.device)
@@ -87,53 +87,10 @@ class AutoPGD:
         start = ball.start(noise(tuple(images.shape[1:]), seed, same, attempt).to(images))
         rule = _Halving(ball, self.steps)
         return climb(
-            network, rule.watched(goal.objective(self.loss)), canvas, start, rule=rule, steps=self.steps, project=ball,
+            network, goal.objective(self.loss), canvas, start, rule=rule, steps=self.steps, project=ball,
             until=goal.reached, keep=lambda readings: goal.margin(wide(readings[LOGITS]), readings.rows),
             precision=precision,
         )  # fmt: skip
-
-    def _check_loss(self, classes: int, targeted: bool) -> None:
-        needed = 4 if targeted else 3
-        if self.loss == "ratio" and classes < needed:
-            raise InputError(
-                f"--loss ratio needs {needed} classes{' to aim at one' if targeted else ''}, and this network has "
-                f"{classes}; use --loss margin"
-            )
-
-
-@dataclass(frozen=True)
-class Levels:
-    """Pixels that the network sees as a PNG file will keep them: whole grey levels, 255ths, within a ball.
-
-    Levels are rounded to the nearest, as far as the ball allows. The gradient passes the rounding unchanged.
-
-    Attributes:
-        ball: around images of whole levels.
-    """
-
-    ball: Ball
-
-    def images(self, points: Tensor, rows: Tensor) -> Tensor:
-        """The nearest images of whole levels in the ball."""
-        center = self.ball.center[rows]
-        levels = (center * 255).round() + self._rounded((points.detach() - center) * 255)
-        return levels / 255 + (points - points.detach())
-
-    def _rounded(self, apart: Tensor) -> Tensor:
-        size, radius = apart.abs(), self.ball.radius * 255
-        # What a float lacks of a whole level is an error of its arithmetic.
-        whole = (size + 1e-3).floor()
-        part = size - whole
-        up = part >= 0.5
-        if self.ball.norm == "linf":
-            up &= whole + 1 <= radius + 1e-3
-        else:
-            # One level more costs (w + 1)² − w² of the squared radius: spent first where rounding up is the nearest.
-            cost = torch.where(up, 2 * whole + 1, 0).flatten(1)
-            order = part.flatten(1).argsort(dim=1, descending=True, stable=True)
-            spent = whole.flatten(1).square().sum(1, keepdim=True) + cost.gather(1, order).cumsum(1)
-            up &= torch.zeros_like(cost, dtype=torch.bool).scatter(1, order, spent <= radius**2).view_as(up)
-        return apart.sign() * (whole + up)
 
 
 def checkpoints(steps: int) -> list[int]:
@@ -158,31 +115,20 @@ class _Halving:
         self.checkpoints = [0, *checkpoints(steps)]
         self.taken = 0
         self.size = torch.full((len(ball.center),), 2 * ball.radius, dtype=ball.center.dtype, device=device)
-        self.values = torch.full_like(self.size, -torch.inf)
-        self.before = self.values.clone()
-        self.rises = torch.zeros_like(self.values)
-        self.halved = torch.zeros_like(self.values, dtype=torch.bool)
-        self.highest, self.judged = self.values.clone(), self.values.clone()
+        self.before = torch.full_like(self.size, -torch.inf)
+        self.rises = torch.zeros_like(self.size)
+        self.halved = torch.zeros_like(self.size, dtype=torch.bool)
+        self.highest, self.judged = self.before.clone(), self.before.clone()
         self.best = ball.center.clone()
         self.slope = torch.zeros_like(ball.center)
         self.last = ball.center
 
-    def watched(self, objective: Objective) -> Objective:
-        """The objective, whose values the rule notes down for each image."""
-
-        def value(readings: Readings) -> Tensor:
-            values = objective(readings)
-            self.values[readings.rows] = values.detach().to(self.values)
-            return values
-
-        return Objective(objective.layers, value)
-
     def step(self, points: Tensor, evaluate: Evaluate) -> None:
         """See :class:`Rule`."""
-        evaluate()
+        values = evaluate()
         assert points.grad is not None
         here, gradient = points.detach().clone(), points.grad
-        self._note(here, gradient)
+        self._note(here, gradient, values)
         if self.taken in self.checkpoints[1:]:
             stuck = self._judge()
             here[stuck], gradient[stuck] = self.best[stuck], self.slope[stuck]
@@ -200,12 +146,12 @@ class _Halving:
         within = gradient if self.ball.mask is None else gradient * self.ball.mask
         return within / by_image(within.flatten(1).norm(dim=1).clamp(min=1e-30), within)
 
-    def _note(self, here: Tensor, gradient: Tensor) -> None:
+    def _note(self, here: Tensor, gradient: Tensor, values: Tensor) -> None:
         """Count what rose, and remember the best points and their gradients."""
-        self.rises += (self.values > self.before) if self.taken else 0
-        self.before = self.values.clone()
-        better = self.values > self.highest
-        self.highest = torch.where(better, self.values, self.highest)
+        self.rises += (values > self.before) if self.taken else 0
+        self.before = values
+        better = values > self.highest
+        self.highest = torch.where(better, values, self.highest)
         self.best[better], self.slope[better] = here[better], gradient[better]
 
     def _judge(self) -> Tensor:

@@ -92,7 +92,7 @@ class CarliniWagner:
 
         start = Tanh.points(images)
         rule = _Cooling(start, self.lr, math.ceil(self.steps / INTERVALS))
-        objective = rule.watched(Objective(frozenset([LOGITS]), value))
+        objective = Objective(frozenset([LOGITS]), value)
         return climb(
             network, objective, canvas, start, rule=rule, steps=self.steps, project=Tanh.project, until=rule.settled,
             keep=nearness, precision=precision,
@@ -148,20 +148,10 @@ class _Cooling:
         self.taken = 0
         self.size = torch.full((len(start),), lr, dtype=start.dtype, device=start.device)
         self.least = lr / 4**3
-        self.values = torch.full_like(self.size, -torch.inf)
-        self.highest, self.judged = self.values.clone(), self.values.clone()
+        self.highest = torch.full_like(self.size, -torch.inf)
+        self.judged = self.highest.clone()
         self.best = start.clone()
         self.mean, self.square = torch.zeros_like(start), torch.zeros_like(start)
-
-    def watched(self, objective: Objective) -> Objective:
-        """The objective, whose values the rule notes down for each image."""
-
-        def value(readings: Readings) -> Tensor:
-            values = objective(readings)
-            self.values[readings.rows] = values.detach().to(self.values)
-            return values
-
-        return Objective(objective.layers, value)
 
     def settled(self, readings: Readings) -> Tensor:
         """``(n,)`` which images make no headway by the smallest steps."""
@@ -169,11 +159,11 @@ class _Cooling:
 
     def step(self, points: Tensor, evaluate: Evaluate) -> None:
         """See :class:`Rule`."""
-        evaluate()
+        values = evaluate()
         assert points.grad is not None
         here = points.detach().clone()
-        better = self.values > self.highest
-        self.highest = torch.where(better, self.values, self.highest)
+        better = values > self.highest
+        self.highest = torch.where(better, values, self.highest)
         self.best[better] = here[better]
         self.taken += 1
         if self.taken % self.interval == 0:

@@ -12,7 +12,7 @@ from pendio.ascent.reading import LOGITS, Precision, Readings, wide
 from pendio.errors import InputError
 from pendio.nn.network import Network
 
-__all__ = ["Attack", "Attacked", "Goal", "Loss", "check_images", "distances", "eight_bit"]
+__all__ = ["Attack", "Attacked", "Goal", "Loss", "check_images", "check_loss", "distances", "eight_bit"]
 
 Loss = Literal["cross-entropy", "margin", "ratio"]
 
@@ -87,6 +87,20 @@ class Attack(Protocol):
         ...
 
 
+def check_loss(loss: Loss, network: Network, goal: Goal) -> None:
+    """Whether a loss can be climbed: with fewer classes than it ranks, "ratio" is constant.
+
+    Raises:
+        InputError: it cannot.
+    """
+    needed = 4 if goal.targeted else 3
+    if loss == "ratio" and len(network.classes) < needed:
+        raise InputError(
+            f"--loss ratio needs {needed} classes{' to aim at one' if goal.targeted else ''}, and this network has "
+            f"{len(network.classes)}; use --loss margin"
+        )
+
+
 def eight_bit(images: Tensor) -> Tensor:
     """The images as a PNG file keeps them: values in [0, 1] rounded to 255ths."""
     return (images.clamp(0, 1) * 255).round() / 255
@@ -124,7 +138,7 @@ def check_images(network: Network, images: Tensor, goal: Goal) -> None:
     Raises:
         InputError: images are not floats in [0, 1], or the goal has other rows or classes than there are.
     """
-    if not images.is_floating_point() or float(images.min()) < 0 or float(images.max()) > 1:
+    if not images.is_floating_point() or bool(((images < 0) | (images > 1)).any()):
         raise InputError("an attack takes images with values in [0, 1] as floats: divide bytes by 255")
     if len(goal.classes) != len(images):
         raise InputError(f"the goal names {len(goal.classes)} classes for {len(images)} images")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from pendio.ascent.attacks.goal import Attacked, Goal, Loss, check_images
+from pendio.ascent.attacks.goal import Attacked, Goal, Loss, check_images, check_loss, eight_bit
 from pendio.ascent.canvas import Canvas, Pixels, noise
 from pendio.ascent.climb import climb
 from pendio.ascent.constraints import Ball, Norm
@@ -14,15 +14,42 @@ from pendio.ascent.rules import Normalized, Rule, Sign
 from pendio.errors import InputError
 from pendio.nn.network import Network
 
-__all__ = ["PGD", "EightBit", "fgsm", "iterative", "momentum"]
+__all__ = ["PGD", "Levels", "fgsm", "iterative", "momentum"]
 
 
-class EightBit:
-    """Pixels that the network sees as a PNG file will keep them; the gradient passes the rounding unchanged."""
+@dataclass(frozen=True)
+class Levels:
+    """Pixels that the network sees as a PNG file will keep them: whole grey levels, 255ths, within a ball.
+
+    Levels are rounded to the nearest, as far as the ball allows. The gradient passes the rounding unchanged.
+
+    Attributes:
+        ball: around images of whole levels.
+    """
+
+    ball: Ball
 
     def images(self, points: Tensor, rows: Tensor) -> Tensor:
-        """The points rounded to 255ths."""
-        return points + ((points.detach() * 255).round() / 255 - points.detach())
+        """The nearest images of whole levels in the ball."""
+        center = self.ball.center[rows]
+        levels = (center * 255).round() + self._rounded((points.detach() - center) * 255)
+        return levels / 255 + (points - points.detach())
+
+    def _rounded(self, apart: Tensor) -> Tensor:
+        size, radius = apart.abs(), self.ball.radius * 255
+        # What a float lacks of a whole level is an error of its arithmetic.
+        whole = (size + 1e-3).floor()
+        part = size - whole
+        up = part >= 0.5
+        if self.ball.norm == "linf":
+            up &= whole + 1 <= radius + 1e-3
+        else:
+            # One level more costs (w + 1)² − w² of the squared radius: spent first where rounding up is the nearest.
+            cost = torch.where(up, 2 * whole + 1, 0).flatten(1)
+            order = part.flatten(1).argsort(dim=1, descending=True, stable=True)
+            spent = whole.flatten(1).square().sum(1, keepdim=True) + cost.gather(1, order).cumsum(1)
+            up &= torch.zeros_like(cost, dtype=torch.bool).scatter(1, order, spent <= radius**2).view_as(up)
+        return apart.sign() * (whole + up)
 
 
 @dataclass(frozen=True)
@@ -38,7 +65,7 @@ class PGD:
         random_start: begin at a random point of the ball instead of the image.
         momentum: share of the last step's direction that is kept (L∞ only).
         loss: what is climbed.
-        eight_bit: count the goal as reached only by an image that survives saving in 8 bits.
+        eight_bit: look for images that survive saving in 8 bits. The originals then count as 8 bits keep them, too.
         mask: ``(1, 1, H, W)`` where images may change at all.
     """
 
@@ -64,18 +91,22 @@ class PGD:
     ) -> Attacked:
         """See :class:`Attack`."""
         check_images(network, images, goal)
-        found = images.clone()
+        check_loss(self.loss, network, goal)
+        originals = eight_bit(images) if self.eight_bit else images
+        found = originals.clone()
         reached = torch.zeros(len(images), dtype=torch.bool, device=images.device)
         queries = torch.zeros(len(images), dtype=torch.long, device=images.device)
-        canvas: Canvas = EightBit() if self.eight_bit else Pixels()
         for attempt in range(self.restarts):
             left = (~reached).nonzero()[:, 0]
             if not len(left):
                 break
-            ball = Ball(images[left], self.epsilon, self.norm, self.mask)
+            ball = Ball(originals[left], self.epsilon, self.norm, self.mask)
+            canvas: Canvas = Levels(ball) if self.eight_bit else Pixels()
             start = ball.center
             if self.random_start:
-                start = ball.start(noise(tuple(images.shape[1:]), seed, left.cpu(), attempt).to(images))
+                # Every image draws the same numbers: it must not matter to one in whose company it is attacked.
+                same = torch.zeros(len(left), dtype=torch.long)
+                start = ball.start(noise(tuple(images.shape[1:]), seed, same, attempt).to(images))
             part = replace(goal, classes=goal.classes[left.to(goal.classes.device)])
             climbed = climb(
                 network, part.objective(self.loss), canvas, start, rule=self._rule(), steps=self.steps, project=ball,
@@ -87,7 +118,7 @@ class PGD:
             found[left[shown]] = climbed.images[shown]
             reached[left] = done
             queries[left] += climbed.queries
-        return Attacked(images, found, reached, queries)
+        return Attacked(originals, found, reached, queries)
 
     def _rule(self) -> Rule:
         size = self.step if self.step is not None else max(2.5 * self.epsilon / self.steps, 1 / 255)
