@@ -12,7 +12,7 @@ from pendio.ascent.audit import audit, audit_attack, outputs
 from pendio.ascent.dream import Octaves, dream, zoom
 from pendio.ascent.invert import correlation, invert
 from pendio.ascent.reading import fingerprint
-from pendio.ascent.style import Recipe, StyleImage, keep_colors, stylize
+from pendio.ascent.style import Recipe, StyleImage, keep_colors, match_colors, stylize
 from pendio.ascent.visualize import most_exciting, visualize
 from pendio.data.embedded import photo
 from pendio.data.streams import frame
@@ -186,6 +186,17 @@ def test_several_styles_scales_and_masks(lite0, coffee):
         Recipe(steps=4, scales=2),
     )
     assert not torch.equal(made.image, swapped.image)
+
+
+def test_colours_are_matched_in_mean_and_covariance():
+    content, style = 0.4 + 0.1 * torch.rand(1, 3, 20, 20), 0.3 + 0.3 * torch.rand(1, 3, 15, 30)
+    style[:, 1] = style[:, 0] * 0.8
+    matched = match_colors(content, [StyleImage(style)])
+    for statistic in (torch.mean, lambda pixels, dim: torch.cov(pixels, correction=0)):
+        found, wanted = (statistic(image.flatten(2)[0], dim=1) for image in (matched, style))
+        assert torch.allclose(found, wanted, atol=1e-3)
+    both = match_colors(content, [StyleImage(torch.zeros(1, 3, 4, 4), 3.0), StyleImage(torch.ones(1, 3, 4, 4))])
+    assert float(both.mean()) == pytest.approx(0.25, abs=1e-3)
 
 
 def test_colours_can_stay():

@@ -20,7 +20,7 @@ from pendio.ascent.rules import LBFGS, Adam, Rule
 from pendio.errors import InputError
 from pendio.nn.network import Network
 
-__all__ = ["Recipe", "StyleImage", "Stylized", "keep_colors", "stylize"]
+__all__ = ["Recipe", "StyleImage", "Stylized", "keep_colors", "match_colors", "stylize"]
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,12 @@ class Recipe:
         lr: of Adam.
         steps: at each size.
         scales: sizes on the way to the full one, each about √2 smaller than the next: coarse strokes first.
-        keep_colors: take the brightness alone from the styles.
+        keep_colors: take the brightness alone from the styles. Otherwise the content is first given their colours, which
+            the layers of a modern network hardly ask for.
     """
 
     content_weight: float = 1.0
-    style_weight: float = 10.0
+    style_weight: float = 100.0
     content_layer: str | None = None
     style_layers: Mapping[str, float] = field(default_factory=dict)
     smooth: float = 0.05
@@ -65,7 +66,7 @@ class Recipe:
     rule: Literal["lbfgs", "adam"] = "lbfgs"
     lr: float = 0.02
     steps: int = 150
-    scales: int = 1
+    scales: int = 2
     keep_colors: bool = False
 
     def __post_init__(self) -> None:
@@ -126,6 +127,7 @@ def stylize(
     if not styles:
         raise InputError("give one style image or more")
     layers, content_layer = _layers(network, recipe)
+    subject = content if recipe.keep_colors else match_colors(content, styles)
     for picture in (content, *(style.image for style in styles)):
         check_size(network, [*layers, content_layer], tuple(picture.shape[1:]))
     sizes = [tuple(round(side / 2 ** (level / 2)) for side in content.shape[2:]) for level in range(recipe.scales)][
@@ -134,7 +136,7 @@ def stylize(
     image: Tensor | None = None
     done = 0
     for size in sizes:
-        scaled = _resized(content, size)
+        scaled = _resized(subject, size)
         wanted = _objectives(network, scaled, styles, recipe, layers, content_layer, max(size))
         random = Pixels.start((scaled.shape[1], *scaled.shape[2:]), seed, torch.zeros(1, dtype=torch.long), 0.2).to(
             scaled
@@ -199,6 +201,34 @@ def _objectives(
         "content": recipe.content_weight * matching(content_layer, target),
         "style": recipe.style_weight / sum(layers.values()) * sum_of(parts),
     }
+
+
+def match_colors(content: Tensor, styles: Sequence[StyleImage]) -> Tensor:
+    """The content with the styles' mean colour and covariance: x ↦ Σ_s^½ Σ_c^−½ (x − μ_c) + μ_s."""
+    share = torch.tensor([style.weight for style in styles], dtype=torch.float64)
+    means, covariances = zip(*(_colors(style.image) for style in styles), strict=True)
+    share = (share / share.sum()).view(-1, 1)
+    mean = (share * torch.stack(means)).sum(0)
+    covariance = (share[:, :, None] * torch.stack(covariances)).sum(0)
+    own_mean, own = _colors(content)
+    matrix = _root(covariance) @ torch.linalg.inv(_root(own))
+    pixels = content.double().flatten(2) - own_mean.view(1, -1, 1)
+    return box((matrix @ pixels + mean.view(1, -1, 1)).view(content.shape).to(content))
+
+
+def _colors(image: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean ``(C,)`` and covariance ``(C, C)`` of an image's pixels."""
+    pixels = image.double().flatten(2)[0]
+    mean = pixels.mean(1)
+    apart = pixels - mean[:, None]
+    return mean, apart @ apart.T / pixels.shape[1] + 1e-5 * torch.eye(len(mean), dtype=torch.float64)
+
+
+def _root(matrix: Tensor) -> Tensor:
+    """The symmetric square root of a covariance."""
+    values, vectors = torch.linalg.eigh(matrix)
+    root: Tensor = vectors @ torch.diag(values.clamp(min=0).sqrt()) @ vectors.T
+    return root
 
 
 def keep_colors(content: Tensor, image: Tensor) -> Tensor:

@@ -59,6 +59,12 @@ class Classify:
     class_weights: Literal["none", "balanced"] = "none"
     """Whether rare classes weigh more in the loss, as if all were equally frequent."""
 
+    adversarial: float = 0.0
+    """Learn from the worst images within this distance of each (L∞, of the range 0 to 1), such as 0.0314 for 8/255."""
+
+    adversarial_steps: int = 7
+    """Steps by which the worst image is sought."""
+
     split_seed: int = 0
     """Seed of the split where the data brings none; the same for all seeds of training, so that runs compare."""
 
@@ -74,6 +80,12 @@ class Classify:
             raise InputError(f"--tune must be at least 1 stage, got {self.tune}; --freeze trains the head alone")
         if self.freeze and self.tune is not None:
             raise InputError("--freeze and --tune exclude each other: --tune N freezes all but the last N stages")
+        if not 0 <= self.adversarial < 1:
+            raise InputError(f"--adversarial must be in [0, 1), got {self.adversarial}")
+        if self.adversarial_steps < 1:
+            raise InputError(f"--adversarial-steps must be at least 1, got {self.adversarial_steps}")
+        if self.adversarial and {"mixup", "cutmix"} & set(self.augment.split(",")):
+            raise InputError("--adversarial needs one class an image, and mixup and cutmix mix them: leave those out")
         if self.body_lr is not None and not self.body_lr > 0:
             raise InputError(f"--body-lr must be greater than 0, got {self.body_lr}")
         if (self.freeze or self.tune) and not self.trained_body:

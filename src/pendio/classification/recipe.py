@@ -9,6 +9,7 @@ import pendio.data
 from pendio.classification.evaluation import write_report
 from pendio.classification.models import LITE0, MODELS, build, preprocessing, pretrained
 from pendio.classification.options import Classify
+from pendio.classification.robust import Adversary
 from pendio.classification.task import Classifier
 from pendio.data.examples import Data, Resident, Split
 from pendio.descent.devices import launch, leave_processes
@@ -37,11 +38,14 @@ def classify(options: Classify, progress: bool = True) -> Run:
         InputError: an option does not fit the data or the model; the message says which.
     """
     data = open_data(options)
+    if options.adversarial and data.kind != "images":
+        raise InputError(f"--adversarial is for images, and '{options.data}' has none")
     task = _new_task(options, data)
     config = {"recipe": "classify", "options": saved(options), "data": data.describe()}
     out = Path(options.out) if options.out else next_folder("classify", options.data)
     examples = data
-    if options.freeze and not data.augmented and _features_fit(data, task):
+    changing = data.augmented or options.adversarial
+    if options.freeze and not changing and _features_fit(data, task):
         examples = _cache_features(task, data, launch(options.plan).device)
         task.takes_features = True
     notes = [f"noticed: {finding.message}" for finding in data.findings]
@@ -72,6 +76,7 @@ def _new_task(options: Classify, data: Data) -> Classifier:
         class_weights=_balanced(data) if options.class_weights == "balanced" else None,
         tuned_stages=0 if options.freeze else options.tune,
         body_lr=options.body_lr or (0.1 if options.trained_body else 1.0),
+        adversary=Adversary(options.adversarial, options.adversarial_steps) if options.adversarial else None,
     )
 
 

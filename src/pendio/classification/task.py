@@ -10,6 +10,7 @@ from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibrationError, MulticlassConfusionMatrix
 
 from pendio.classification.models import stages
+from pendio.classification.robust import Adversary
 from pendio.descent.task import Loss, Player, Task
 from pendio.nn.network import Network
 
@@ -25,6 +26,7 @@ class Classifier(Task):
         class_weights: ``(K,)`` weight of each class in the loss; None for equal ones.
         tuned_stages: how many of the body's last stages learn: None for all of it, 0 for none (only the head does).
         body_lr: learning rate of the body relative to the head's.
+        adversary: moves training images to where the loss is highest; None leaves them as they are.
     """
 
     class_weights: Tensor | None
@@ -37,12 +39,14 @@ class Classifier(Task):
         class_weights: Sequence[float] | None = None,
         tuned_stages: int | None = None,
         body_lr: float = 1.0,
+        adversary: Adversary | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         self.label_smoothing = label_smoothing
         self.body_lr = body_lr
         self.takes_features = False
+        self.adversary = adversary
         weights = None if class_weights is None else torch.tensor(list(class_weights))
         self.register_buffer("class_weights", weights, persistent=False)
         self._freeze(tuned_stages)
@@ -94,7 +98,10 @@ class Classifier(Task):
 
     def loss(self, batch: Any) -> Loss:
         """Cross-entropy −Σ_k p_k log q_k, weighted by class; targets are class numbers or probabilities p."""
-        logits, targets = self.logits(batch.inputs), batch.targets
+        inputs, targets = batch.inputs, batch.targets
+        if self.adversary is not None and self.training:
+            inputs = self.adversary(self.network, inputs, targets)
+        logits = self.logits(inputs)
         total = F.cross_entropy(
             logits, targets, weight=self.class_weights, label_smoothing=self.label_smoothing, reduction="sum"
         )

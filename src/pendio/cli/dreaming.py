@@ -137,7 +137,7 @@ def style(
     out: Path = Path("style.png"),
     size: int | None = 512,
     content_weight: float = 1.0,
-    style_weight: float = 10.0,
+    style_weight: float = 100.0,
     content_layer: str | None = None,
     style_layer: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
     mix: Annotated[tuple[float, ...], Parameter(consume_multiple=True)] = (),
@@ -147,7 +147,7 @@ def style(
     optimizer: Literal["lbfgs", "adam"] = "lbfgs",
     lr: float = 0.02,
     steps: int = 150,
-    scales: int = 1,
+    scales: int = 2,
     keep_colors: bool = False,
     weights: Path | None = None,
     seed: int = 0,
@@ -193,7 +193,7 @@ def style(
     scales
         Sizes on the way to the full one, for coarse strokes first: 1 paints at the full size alone.
     keep_colors
-        Take brightness alone from the styles.
+        Take brightness alone from the styles, and leave the content its colours.
     weights
         A file of weights for a timm or torchvision network.
     seed

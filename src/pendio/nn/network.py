@@ -53,16 +53,16 @@ class Network(nn.Module):
         """Inputs as ``module`` wants them: float, of its channels and size, normalised."""
         if inputs.dtype == torch.uint8:
             # Most images arrive as bytes, and memory is what normalising them costs: one copy, changed in place.
-            values = self._fit(inputs.float(), 255.0)
+            values = self.fit(inputs.float(), 255.0)
             return values.sub_(self.mean * 255).div_(self.std * 255)
-        return self.normalize(self._fit(inputs, 1.0))
+        return self.normalize(self.fit(inputs, 1.0))
 
     def normalize(self, values: Tensor) -> Tensor:
         """(x − mean)/std of floats that have the network's channels already; images keep their size."""
         return (values - self.mean) / self.std
 
-    def _fit(self, values: Tensor, white: float) -> Tensor:
-        """Images of any size in the network's channels and size; others as they are."""
+    def fit(self, values: Tensor, white: float = 1.0) -> Tensor:
+        """Floats up to ``white`` in the network's channels and size; others than images as they are."""
         if values.ndim != 4:
             return values
         channels, *size = self.shape

@@ -75,7 +75,7 @@ class Perception:
             self.network.to(images.device)
         with frozen(self.network):
             with torch.no_grad():
-                target = self._target(images)[self.content_layer]
+                target = self._target(originals)[self.content_layer]
             readings = self._all(images)
             content = matching(self.content_layer, target)(readings)
             return Seen(-content, -self._style(readings), self._roughness(readings))
