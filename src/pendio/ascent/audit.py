@@ -127,7 +127,7 @@ class AttackAudit:
         predicted, certainty: ``(N,)`` the class and its probability.
         outputs: see :class:`Audit`.
         zero_gradients: share of the originals at which the loss has no gradient: a sign of gradient masking.
-        unbounded: share of the originals that fall to an attack without a budget; less than all of them is another.
+        unbounded: share of the originals that fall to this attack or to one without a budget; less than all is another.
     """
 
     saved: Tensor
@@ -153,17 +153,23 @@ def audit_attack(
     moved = distances(attacked.originals, saved)
     within = torch.ones_like(reached) if epsilon is None else moved[norm] <= epsilon + 1e-5
     certainty, predicted = logits.softmax(1).max(1)
-    zero, unbounded = _masking(network, attacked.originals[:_CHUNK], Goal(goal.classes[:_CHUNK], goal.targeted))
+    zero, unbounded = _masking(network, attacked.originals[:_CHUNK], goal, reached[:_CHUNK])
     return AttackAudit(
         saved, reached, moved, within, predicted, certainty, outputs(network, saved), zero, unbounded
     )  # fmt: skip
 
 
-def _masking(network: Network, images: Tensor, goal: Goal) -> tuple[float, float]:
+def _masking(network: Network, images: Tensor, goal: Goal, reached: Tensor) -> tuple[float, float]:
+    """Share of images without a gradient, and of those that were reached or fall to an attack without a budget."""
+    classes = goal.classes[: len(images)]
     with frozen(network):
         points = images.clone().requires_grad_(True)
         readings: Readings = Reader(network, [LOGITS])(points)
-        (gradient,) = torch.autograd.grad(goal.objective()(readings).sum(), [points])
+        (gradient,) = torch.autograd.grad(Goal(classes, goal.targeted).objective()(readings).sum(), [points])
     still = (gradient.flatten(1).abs().amax(1) < 1e-12).float().mean()
-    free = PGD(epsilon=1.0, steps=20, step=0.1)(network, images, goal)
-    return float(still), float(free.reached.float().mean())
+    left = ~reached
+    if bool(left.any()):
+        free = PGD(epsilon=1.0, steps=40, step=4 / 255)(network, images[left], Goal(classes[left], goal.targeted))
+        reached = reached.clone()
+        reached[left] = free.reached
+    return float(still), float(reached.float().mean())

@@ -202,6 +202,7 @@ def _labelled(network: "Network", data: str, count: int) -> "tuple[list[str], Te
     """Test images of a data set with their true classes."""
     import torch
 
+    from pendio.ascent.attacks.goal import eight_bit
     from pendio.data.opening import open as open_data
 
     if count < 1:
@@ -216,7 +217,8 @@ def _labelled(network: "Network", data: str, count: int) -> "tuple[list[str], Te
     if values.ndim != 4 or values.shape[1] != network.shape[0]:
         raise InputError(f"--data '{data}' has no images of {network.shape[0]} channels")
     numbers = torch.tensor([network.classes.index(name) for name in examples.classes])
-    return [f"{data}-{number}" for number in batch.indices.tolist()], values, numbers[batch.targets]
+    # What comes of it is saved as PNG files, so that it begins as one.
+    return [f"{data}-{number}" for number in batch.indices.tolist()], eight_bit(values), numbers[batch.targets]
 
 
 def _goal(network: "Network", labels: "Tensor", images: "Tensor", target: str | None, seed: int) -> "Goal":
@@ -326,7 +328,7 @@ def fool(
         print_json(result)
         return
     print(
-        f"{result['above_99']} of {result['classes']} classes are seen with more than 99 % certainty in images of nothing; "
+        f"{result['above_99']} of {result['classes']} classes are seen with more than 99 % certainty in images evolved from noise; "
         f"{made.queries:,} queries"
     )
     say(f"wrote {out}/fool.png")

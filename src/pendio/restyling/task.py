@@ -41,7 +41,7 @@ class Restyle(Task):
     def __init__(self, restyler: Restyler, perception: Perception | None = None, weights: Weights = _WEIGHTS) -> None:
         super().__init__()
         self.restyler = restyler
-        self.perception = perception; self.seer = perception.network if perception else None
+        self.perception = perception
         self.weights = weights
         self.mean_loss, self.mean_content, self.mean_style = (MeanMetric(nan_strategy="disable") for _ in range(3))
 

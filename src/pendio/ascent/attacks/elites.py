@@ -9,6 +9,7 @@ from torch import Tensor
 from pendio.ascent.attacks.goal import eight_bit
 from pendio.ascent.attacks.oracle import Oracle
 from pendio.ascent.canvas import Palette, Spectrum, noise
+from pendio.ascent.climb import OnStep
 from pendio.ascent.reading import Precision
 from pendio.data.randomness import uniforms
 from pendio.errors import InputError
@@ -58,6 +59,7 @@ def map_elites(
     detail: int = 16,
     seed: int = 0,
     precision: Precision = "float32",
+    on_generation: OnStep | None = None,
 ) -> Elites:
     """MAP-Elites with one niche a class (Mouret and Clune, 2015): for each class the image that the network is surest of.
 
@@ -76,6 +78,7 @@ def map_elites(
         detail: side in pixels of the image whose spectrum evolves; larger images are that, enlarged.
         seed: of all draws.
         precision: number format of the network's passes.
+        on_generation: told how many queries were made, and the mean certainty.
 
     Raises:
         InputError: the network takes no images, an option is not positive, or the budget has no room for a generation.
@@ -91,6 +94,8 @@ def map_elites(
         archive.add(children, oracle.ask(children, account.expand(len(children))))
         queries = int(oracle.queries)
         history.append(Generation(queries, archive.coverage, float(archive.best.exp().mean())))
+        if on_generation is not None:
+            on_generation(queries, history[-1].certainty)
     images = canvas.images(archive.genomes, torch.arange(len(archive.genomes)))
     return Elites(images, archive.best.exp(), int(oracle.queries), history)
 
