@@ -161,7 +161,7 @@ def test_a_view_sinks_into_its_dream(lite0, coffee):
 @pytest.mark.parametrize("rule", ["lbfgs", "adam"])
 def test_style_and_content_come_near(lite0, coffee, rule):
     style = StyleImage(frame(photo("brick"), 96)[None].float() / 255)
-    recipe = Recipe(rule=rule, steps=25, start="noise", style_weight=1.0)
+    recipe = Recipe(rule=rule, steps=25, start="noise", style_weight=1.0, scales=1)
     told = []
     made = stylize(lite0, coffee, [style], recipe, on_step=lambda step, value: told.append(step))
     assert made.image.shape == coffee.shape

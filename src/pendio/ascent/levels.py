@@ -11,7 +11,7 @@ from pendio.ascent.reading import LOGITS, frozen
 from pendio.errors import InputError
 from pendio.nn.network import Network
 
-__all__ = ["check_size", "levels"]
+__all__ = ["check_size", "levels", "painting_layers"]
 
 
 def levels(network: Network, shape: tuple[int, int, int] | None = None) -> list[str]:
@@ -43,6 +43,12 @@ def levels(network: Network, shape: tuple[int, int, int] | None = None) -> list[
         shallowest = min(parts.values())
         chosen.append([name for name, depth in parts.items() if depth == shallowest][-1])
     return chosen
+
+
+def painting_layers(network: Network) -> tuple[str, list[str]]:
+    """Where content is compared, and where style: the layer of the third resolution, and those of the first five."""
+    found = levels(network)
+    return found[min(2, len(found) - 1)], found[:5]
 
 
 def check_size(network: Network, layers: Iterable[str], shape: tuple[int, ...]) -> None:

@@ -12,7 +12,7 @@ from pendio.ascent.audit import look
 from pendio.ascent.canvas import Pixels
 from pendio.ascent.climb import OnStep, climb
 from pendio.ascent.constraints import box
-from pendio.ascent.levels import check_size, levels
+from pendio.ascent.levels import check_size, painting_layers
 from pendio.ascent.objectives import Objective, gram, matching, sum_of, total_variation
 from pendio.ascent.objectives import style as like_style
 from pendio.ascent.reading import Precision, Reader, frozen
@@ -174,9 +174,8 @@ def _resized(image: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def _layers(network: Network, recipe: Recipe) -> tuple[dict[str, float], str]:
-    found = levels(network)
-    layers = dict(recipe.style_layers) or dict.fromkeys(found[:5], 1.0)
-    return layers, recipe.content_layer or found[min(2, len(found) - 1)]
+    content, style = painting_layers(network)
+    return dict(recipe.style_layers) or dict.fromkeys(style, 1.0), recipe.content_layer or content
 
 
 def _objectives(

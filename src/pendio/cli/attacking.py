@@ -328,7 +328,7 @@ def fool(
         print_json(result)
         return
     print(
-        f"{result['above_99']} of {result['classes']} classes are seen with more than 99 % certainty in images evolved from noise; "
-        f"{made.queries:,} queries"
+        f"{result['above_99']} of {result['classes']} classes are seen with more than 99 % certainty in images evolved "
+        f"from noise; {made.queries:,} queries"
     )
     say(f"wrote {out}/fool.png")

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pendio.ascent.levels import check_size, levels
+from pendio.ascent.levels import check_size, painting_layers
 from pendio.ascent.objectives import gram, matching, total_variation
 from pendio.ascent.objectives import style as like_style
 from pendio.ascent.reading import Precision, Reader, Readings, frozen
@@ -55,8 +55,7 @@ class Perception:
         self, network: Network, style: Tensor, shape: tuple[int, ...], precision: Precision = "float32"
     ) -> None:
         self.network = network
-        found = levels(network)[:5]
-        self.content_layer = found[min(2, len(found) - 1)]
+        self.content_layer, found = painting_layers(network)
         _check(network, [self.content_layer], shape, f"training images of {shape[1]}×{shape[2]}")
         self.style_layers = _large_enough(network, found, shape)
         _check(network, self.style_layers, tuple(style.shape[1:]), "the style image")

@@ -1,3 +1,4 @@
+import copy
 import itertools
 
 import pytest
@@ -88,11 +89,11 @@ def test_queries_are_what_the_network_saw_and_never_more_than_the_budget(attack)
 @attacks
 def test_the_network_the_images_and_the_global_random_state_stay_as_they_were(attack):
     network, images = linear((2, 6, 5)).train(), pictures(2, (2, 6, 5))
-    before, copy, state = fingerprint(network), images.clone(), torch.get_rng_state()
+    before, same, state = fingerprint(network), images.clone(), torch.get_rng_state()
     found = attack(network, images, Goal(torch.tensor([0, 0])))
     assert fingerprint(network) == before
-    assert torch.equal(images, copy)
-    assert torch.equal(found.originals, copy)
+    assert torch.equal(images, same)
+    assert torch.equal(found.originals, same)
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -100,7 +101,8 @@ def test_the_network_the_images_and_the_global_random_state_stay_as_they_were(at
 @pytest.mark.parametrize("targeted", [False, True])
 def test_a_batch_gives_what_singles_give_and_a_seed_the_same_again(attack, targeted, digits):
     network, images, targets = digits
-    images = eight_bit(images[:5])
+    # In float32 a convolution rounds differently for another number of images, which can tip a choice between equals.
+    network, images = copy.deepcopy(network).double(), eight_bit(images[:5].double())
     goal = Goal((targets[:5] + 1) % 10 if targeted else targets[:5], targeted)
     together = attack(network, images, goal, seed=4)
     for i in range(5):

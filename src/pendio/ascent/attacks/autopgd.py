@@ -1,13 +1,13 @@
 """Projected gradient ascent that finds its own step size: AutoPGD (Croce and Hein, 2020)."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from pendio.ascent.attacks.goal import Attacked, Goal, Loss, check_images, check_loss, eight_bit
-from pendio.ascent.attacks.gradient import Levels
-from pendio.ascent.canvas import Canvas, Pixels, noise
+from pendio.ascent.attacks.gradient import Levels, random_start, with_restarts
+from pendio.ascent.canvas import Pixels
 from pendio.ascent.climb import Climb, climb
 from pendio.ascent.constraints import Ball, Norm
 from pendio.ascent.reading import LOGITS, Precision, wide
@@ -58,39 +58,17 @@ class AutoPGD:
         """See :class:`Attack`. Images whose goal is not reached are shown where the loss was highest."""
         check_images(network, images, goal)
         check_loss(self.loss, network, goal)
-        originals = eight_bit(images) if self.eight_bit else images
-        found = originals.clone()
-        reached = torch.zeros(len(images), dtype=torch.bool, device=images.device)
-        queries = torch.zeros(len(images), dtype=torch.long, device=images.device)
-        values = torch.full((len(images),), -torch.inf, dtype=images.dtype, device=images.device)
-        for attempt in range(self.restarts):
-            left = (~reached).nonzero()[:, 0]
-            if not len(left):
-                break
-            part = replace(goal, classes=goal.classes[left.to(goal.classes.device)])
-            climbed = self._climb(network, originals[left], part, seed, attempt, precision)
-            better = climbed.stopped | (climbed.values > values[left])
-            found[left[better]] = climbed.images[better]
-            values[left[better]] = climbed.values[better]
-            reached[left] = climbed.stopped
-            queries[left] += climbed.queries
-        return Attacked(originals, found, reached, queries)
 
-    def _climb(
-        self, network: Network, images: Tensor, goal: Goal, seed: int, attempt: int, precision: Precision
-    ) -> Climb:
-        """One attempt, from a random point of the ball."""
-        ball = Ball(images, self.epsilon, self.norm, self.mask)
-        canvas: Canvas = Levels(ball) if self.eight_bit else Pixels()
-        # Every image draws the same numbers: it must not matter to one in whose company it is attacked.
-        same = torch.zeros(len(images), dtype=torch.long)
-        start = ball.start(noise(tuple(images.shape[1:]), seed, same, attempt).to(images))
-        rule = _Halving(ball, self.steps)
-        return climb(
-            network, goal.objective(self.loss), canvas, start, rule=rule, steps=self.steps, project=ball,
-            until=goal.reached, keep=lambda readings: goal.margin(wide(readings[LOGITS]), readings.rows),
-            precision=precision,
-        )  # fmt: skip
+        def attempt(originals: Tensor, goal: Goal, number: int) -> Climb:
+            ball = Ball(originals, self.epsilon, self.norm, self.mask)
+            return climb(
+                network, goal.objective(self.loss), Levels(ball) if self.eight_bit else Pixels(),
+                random_start(ball, seed, number), rule=_Halving(ball, self.steps), steps=self.steps, project=ball,
+                until=goal.reached, keep=lambda readings: goal.margin(wide(readings[LOGITS]), readings.rows),
+                precision=precision,
+            )  # fmt: skip
+
+        return with_restarts(eight_bit(images) if self.eight_bit else images, goal, self.restarts, attempt)
 
 
 def checkpoints(steps: int) -> list[int]:

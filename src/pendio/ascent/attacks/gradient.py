@@ -1,20 +1,21 @@
 """Attacks that climb the loss by its gradient within a ball: FGSM, iterative, momentum and PGD."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from pendio.ascent.attacks.goal import Attacked, Goal, Loss, check_images, check_loss, eight_bit
-from pendio.ascent.canvas import Canvas, Pixels, noise
-from pendio.ascent.climb import climb
+from pendio.ascent.canvas import Pixels, noise
+from pendio.ascent.climb import Climb, climb
 from pendio.ascent.constraints import Ball, Norm
 from pendio.ascent.reading import Precision
 from pendio.ascent.rules import Normalized, Rule, Sign
 from pendio.errors import InputError
 from pendio.nn.network import Network
 
-__all__ = ["PGD", "Levels", "fgsm", "iterative", "momentum"]
+__all__ = ["PGD", "Levels", "fgsm", "iterative", "momentum", "random_start", "with_restarts"]
 
 
 @dataclass(frozen=True)
@@ -92,37 +93,54 @@ class PGD:
         """See :class:`Attack`."""
         check_images(network, images, goal)
         check_loss(self.loss, network, goal)
-        originals = eight_bit(images) if self.eight_bit else images
-        found = originals.clone()
-        reached = torch.zeros(len(images), dtype=torch.bool, device=images.device)
-        queries = torch.zeros(len(images), dtype=torch.long, device=images.device)
-        for attempt in range(self.restarts):
-            left = (~reached).nonzero()[:, 0]
-            if not len(left):
-                break
-            ball = Ball(originals[left], self.epsilon, self.norm, self.mask)
-            canvas: Canvas = Levels(ball) if self.eight_bit else Pixels()
-            start = ball.center
-            if self.random_start:
-                # Every image draws the same numbers: it must not matter to one in whose company it is attacked.
-                same = torch.zeros(len(left), dtype=torch.long)
-                start = ball.start(noise(tuple(images.shape[1:]), seed, same, attempt).to(images))
-            part = replace(goal, classes=goal.classes[left.to(goal.classes.device)])
-            climbed = climb(
-                network, part.objective(self.loss), canvas, start, rule=self._rule(), steps=self.steps, project=ball,
-                until=part.reached, precision=precision,
+
+        def attempt(originals: Tensor, goal: Goal, number: int) -> Climb:
+            ball = Ball(originals, self.epsilon, self.norm, self.mask)
+            return climb(
+                network, goal.objective(self.loss), Levels(ball) if self.eight_bit else Pixels(),
+                random_start(ball, seed, number) if self.random_start else originals, rule=self._rule(), steps=self.steps,
+                project=ball, until=goal.reached, precision=precision,
             )  # fmt: skip
-            done = climbed.stopped
-            # What was not reached shows how far the first attempt came.
-            shown = done if attempt else torch.ones_like(done)
-            found[left[shown]] = climbed.images[shown]
-            reached[left] = done
-            queries[left] += climbed.queries
-        return Attacked(originals, found, reached, queries)
+
+        return with_restarts(eight_bit(images) if self.eight_bit else images, goal, self.restarts, attempt)
 
     def _rule(self) -> Rule:
         size = self.step if self.step is not None else max(2.5 * self.epsilon / self.steps, 1 / 255)
         return Sign(min(size, self.epsilon), self.momentum) if self.norm == "linf" else Normalized(size)
+
+
+def random_start(ball: Ball, seed: int, attempt: int) -> Tensor:
+    """A random point of each image's ball, by the same numbers for all: an image's company must not matter to it."""
+    draws = noise(tuple(ball.center.shape[1:]), seed, torch.zeros(1, dtype=torch.long), attempt)
+    return ball.start(draws.to(ball.center).expand_as(ball.center))
+
+
+def with_restarts(
+    originals: Tensor, goal: Goal, restarts: int, attempt: Callable[[Tensor, Goal, int], Climb]
+) -> Attacked:
+    """Climb from several starts; an image whose goal is reached is not tried again, and others show where they came highest.
+
+    Args:
+        originals: ``(N, C, H, W)``.
+        goal: of each of them.
+        restarts: how many starts are tried.
+        attempt: climbs from one start with some of the originals, until their goal is reached.
+    """
+    found = originals.clone()
+    reached = torch.zeros(len(originals), dtype=torch.bool, device=originals.device)
+    queries = torch.zeros(len(originals), dtype=torch.long, device=originals.device)
+    highest = torch.full((len(originals),), -torch.inf, device=originals.device)
+    for number in range(restarts):
+        left = (~reached).nonzero()[:, 0]
+        if not len(left):
+            break
+        climbed = attempt(originals[left], replace(goal, classes=goal.classes[left.to(goal.classes.device)]), number)
+        better = climbed.stopped | (climbed.values > highest[left])
+        found[left[better]] = climbed.images[better]
+        highest[left[better]] = climbed.values[better].to(highest)
+        reached[left] = climbed.stopped
+        queries[left] += climbed.queries
+    return Attacked(originals, found, reached, queries)
 
 
 def fgsm(epsilon: float = 8 / 255) -> PGD:
