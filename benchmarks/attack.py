@@ -1,9 +1,9 @@
 """Attacking: pendio's PGD against torchattacks' and foolbox's, on the same images, network and ε.
 
 A ResNet-18 of timm, its last layer fitted in closed form so that it tells the digits apart when they are shown at 224×224:
-random features and a head that knows something, for no weights can be downloaded. All racers take the same ε = 8/255 in
-L∞, the same step and the same number of steps, from random starts; a round runs each once, and the median counts. Success
-is measured by the same function for all: the share of images whose class changed, in float and saved in 8 bits.
+random features and a head that knows something, for no weights can be downloaded. All racers take the same ε in L∞, the
+same step of a quarter of it and the same number of steps, from random starts; a round runs each once, and the median
+counts. Success is measured by the same function for all: the share of images whose class changed, as floats and in 8 bits.
 
     pip install --no-deps torchattacks foolbox eagerpy gitpython gitdb smmap && pip install requests
     python benchmarks/attack.py
@@ -26,9 +26,7 @@ from pendio.ascent.attacks.goal import Goal, eight_bit
 from pendio.ascent.attacks.gradient import PGD
 from pendio.nn.network import Network
 
-EPSILON, STEP = 8 / 255, 2 / 255
-
-Racer = Callable[[torch.nn.Module, Tensor, Tensor, int], Tensor]
+Racer = Callable[[torch.nn.Module, Tensor, Tensor, int, float], Tensor]
 
 
 def victim() -> Network:
@@ -60,36 +58,36 @@ def digits(start: int, count: int) -> tuple[Tensor, Tensor]:
 
 
 def by_pendio(precision: str) -> Racer:
-    def race(network: torch.nn.Module, images: Tensor, labels: Tensor, steps: int) -> Tensor:
-        attack = PGD(epsilon=EPSILON, steps=steps, step=STEP)
+    def race(network: torch.nn.Module, images: Tensor, labels: Tensor, steps: int, epsilon: float) -> Tensor:
+        attack = PGD(epsilon=epsilon, steps=steps, step=epsilon / 4)
         return attack(network, images, Goal(labels), precision=precision).images
 
     return race
 
 
-def by_torchattacks(network: torch.nn.Module, images: Tensor, labels: Tensor, steps: int) -> Tensor:
+def by_torchattacks(network: torch.nn.Module, images: Tensor, labels: Tensor, steps: int, epsilon: float) -> Tensor:
     import torchattacks
 
-    return torchattacks.PGD(network, eps=EPSILON, alpha=STEP, steps=steps)(images, labels)
+    return torchattacks.PGD(network, eps=epsilon, alpha=epsilon / 4, steps=steps)(images, labels)
 
 
-def by_foolbox(network: torch.nn.Module, images: Tensor, labels: Tensor, steps: int) -> Tensor:
+def by_foolbox(network: torch.nn.Module, images: Tensor, labels: Tensor, steps: int, epsilon: float) -> Tensor:
     import foolbox
 
     model = foolbox.PyTorchModel(network, bounds=(0, 1), device="cpu")
-    attack = foolbox.attacks.LinfPGD(abs_stepsize=STEP, steps=steps)
-    return attack(model, images, labels, epsilons=EPSILON)[1]
+    attack = foolbox.attacks.LinfPGD(abs_stepsize=epsilon / 4, steps=steps)
+    return attack(model, images, labels, epsilons=epsilon)[1]
 
 
-def by_plain_loop(network: torch.nn.Module, images: Tensor, labels: Tensor, steps: int) -> Tensor:
+def by_plain_loop(network: torch.nn.Module, images: Tensor, labels: Tensor, steps: int, epsilon: float) -> Tensor:
     """What one writes by hand: every image takes every step."""
-    points = (images + EPSILON * (2 * torch.rand_like(images) - 1)).clamp(0, 1)
+    points = (images + epsilon * (2 * torch.rand_like(images) - 1)).clamp(0, 1)
     for _ in range(steps):
         points.requires_grad_(True)
         loss = F.cross_entropy(network(points), labels, reduction="sum")
         (gradient,) = torch.autograd.grad(loss, [points])
-        points = points.detach() + STEP * gradient.sign()
-        points = (images + (points - images).clamp(-EPSILON, EPSILON)).clamp(0, 1)
+        points = points.detach() + epsilon / 4 * gradient.sign()
+        points = (images + (points - images).clamp(-epsilon, epsilon)).clamp(0, 1)
     return points
 
 
@@ -98,7 +96,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, nargs="*", default=[10, 40])
     parser.add_argument("--batches", type=int, nargs="*", default=[8, 32])
+    parser.add_argument("--epsilon", type=float, default=8, help="in 255ths")
     options = parser.parse_args()
+    epsilon = options.epsilon / 255
     warnings.simplefilter("ignore")
     racers: dict[str, Racer] = {
         "pendio": by_pendio("float32"),
@@ -108,7 +108,9 @@ def main() -> None:
     peers = {"torchattacks": by_torchattacks, "foolbox": by_foolbox}
     racers |= {name: race for name, race in peers.items() if importlib.util.find_spec(name)}
     network = victim()
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads; medians of {options.rounds} rounds")
+    print(
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads; ε = {options.epsilon:g}/255, {options.rounds} rounds"
+    )
     print("| PGD | batch | racer | seconds | success | in 8 bits |")
     print("| --- | --- | --- | --- | --- | --- |")
     for batch in options.batches:
@@ -116,14 +118,14 @@ def main() -> None:
         with torch.no_grad():
             labels = network(images).argmax(1)
         for race in racers.values():
-            race(network, images[:2], labels[:2], 1)
+            race(network, images[:2], labels[:2], 1, epsilon)
         for steps in options.steps:
             seconds: dict[str, list[float]] = {name: [] for name in racers}
             found: dict[str, Tensor] = {}
             for _ in range(options.rounds):
                 for name, race in racers.items():
                     began = time.perf_counter()
-                    found[name] = race(network, images, labels, steps).detach()
+                    found[name] = race(network, images, labels, steps, epsilon).detach()
                     seconds[name].append(time.perf_counter() - began)
             medians = {name: statistics.median(values) for name, values in seconds.items()}
             for name, images_found in found.items():
@@ -132,7 +134,7 @@ def main() -> None:
                         float((network(made).argmax(1) != labels).float().mean())
                         for made in (images_found, eight_bit(images_found))
                     )
-                assert float((images_found - images).abs().max()) <= EPSILON + 1e-5, name
+                assert float((images_found - images).abs().max()) <= epsilon + 1e-5, name
                 print(
                     f"| {steps} steps | {batch} | {name} | {medians[name]:.2f} | {plain:.0%} | {saved:.0%} |",
                     flush=True,

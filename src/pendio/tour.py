@@ -307,11 +307,11 @@ def _dreams(out: Path) -> Section:
         "style: how often its layers' channels fire together.",
         code="pendio dream efficientnet-lite0 china --out dream.png\npendio style astronaut immunohistochemistry",
         pictures=[
-            Picture(draw_grid(torch.cat([place, dreamt.image]), ["", "dreamt"], columns=2), "The pavilion, and its dream."),
+            Picture(draw_grid(torch.cat([place, dreamt.image]), ["", "dreamt"], width=2.6), "The pavilion, and its dream."),
             Picture(
                 draw_grid(
                     torch.cat([_colored("astronaut", 192), _colored("immunohistochemistry", 192), painted.image]),
-                    ["content", "style", "painted"], columns=3,
+                    ["content", "style", "painted"], width=2.1,
                 ),
                 f"The loss fell to {painted.end / painted.begin:.0%} of noise's.",
             ),

@@ -256,7 +256,72 @@ def colours_are_normalised_as_for_another_network(patch):
     patch.setattr(models, "preprocessing", preprocessing)
 
 
+def the_input_descends(patch):
+    from pendio.ascent import rules
+
+    original = rules._gradient
+    patch.setattr(rules, "_gradient", lambda points: -original(points))
+
+
+def the_border_is_misjudged(patch):
+    from pendio.ascent.attacks.deepfool import _Walk
+
+    original = _Walk._border
+
+    def border(self, apart, slope):
+        distance, direction = original(self, apart, slope)
+        return 1.1 * distance, direction
+
+    patch.setattr(_Walk, "_border", border)
+
+
+def a_gram_forgets_its_places(patch):
+    from pendio.ascent import objectives
+
+    original = objectives.gram
+    patch.setattr(objectives, "gram", lambda output, mask=None: original(output, mask) * output.shape[-1])
+
+
+def variation_counts_one_direction(patch):
+    from pendio.ascent import objectives
+
+    def value(readings):
+        return readings.images.diff(dim=3).abs().flatten(1).sum(1) / readings.images[0].numel()
+
+    patch.setattr(objectives, "total_variation", lambda: objectives.Objective(frozenset(), value))
+
+
+def readings_are_cut_off(patch):
+    from pendio.ascent import objectives
+
+    original = objectives.channels_first
+    patch.setattr(objectives, "channels_first", lambda output: original(output.detach() * 0.5 + output * 0.5))
+
+
+def views_depend_on_the_batch(patch):
+    from pendio.ascent import transforms
+
+    original = transforms.uniforms
+    patch.setattr(
+        transforms, "uniforms", lambda seed, step, rows, draws: original(seed, step, torch.arange(len(rows)), draws)
+    )
+
+
+def waves_count_once(patch):
+    from pendio.ascent import canvas
+
+    original = torch.full_like
+    patch.setattr(canvas.torch, "full_like", lambda like, value: original(like, value / 2))
+
+
 SABOTAGE = {
+    the_input_descends: "visualize-linear",
+    the_border_is_misjudged: "attack-l2",
+    a_gram_forgets_its_places: "gram",
+    variation_counts_one_direction: "total-variation",
+    readings_are_cut_off: "objective-gradients",
+    views_depend_on_the_batch: "climb-alone",
+    waves_count_once: "spectrum",
     perceptron_subtracts: "perceptron-nand",
     margin_forgets_half: "perceptron-margin",
     separability_is_guessed: "perceptron-xor",

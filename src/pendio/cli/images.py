@@ -26,10 +26,13 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def open_network(name: str, weights: Path | None) -> "Network":
-    """A network by its name or run folder, with other weights where they are given."""
+    """A network of images by its name or run folder, with other weights where they are given."""
     from pendio.recipes import network
 
-    return network(name, None if weights is None else str(weights))
+    opened = network(name, None if weights is None else str(weights))
+    if len(opened.shape) != 3:
+        raise InputError(f"'{name}' takes {opened.shape[0]} numbers an example; looking into it needs images")
+    return opened
 
 
 def as_floats(text: str, network: "Network", size: int | None) -> "Tensor":

@@ -11,7 +11,9 @@ from pendio.pictures.figure import new_figure, to_png
 __all__ = ["draw_grid"]
 
 
-def draw_grid(images: Tensor, captions: Sequence[str], columns: int = 8, colors: Sequence[str] = ()) -> bytes:
+def draw_grid(
+    images: Tensor, captions: Sequence[str], columns: int = 8, colors: Sequence[str] = (), width: float = 1.15
+) -> bytes:
     """Images in rows, each with a caption below.
 
     Args:
@@ -19,11 +21,12 @@ def draw_grid(images: Tensor, captions: Sequence[str], columns: int = 8, colors:
         captions: one an image; may have several lines.
         columns: images a row.
         colors: of the captions; black where empty.
+        width: of an image with its margin, in inches.
     """
     columns = max(1, min(columns, len(images)))
     rows = math.ceil(len(images) / columns)
     lines = max((caption.count("\n") + 1 for caption in captions), default=1)
-    figure = new_figure(1.15 * columns, (1.1 + 0.17 * lines) * rows)
+    figure = new_figure(width * columns, (width - 0.05 + 0.17 * lines) * rows)
     values = images.float() / 255 if images.dtype == torch.uint8 else images.float()
     cells = figure.subplots(rows, columns, squeeze=False).ravel()
     for number, axes in enumerate(cells):
