@@ -73,7 +73,7 @@ def test_a_grey_network_makes_a_grey_restyler(tmp_path, digits_run):
     [
         ({"style": "gras"}, "input 'gras' is neither a file or folder, nor an embedded photo"),
         ({"style": "photos"}, "'photos' holds 17 images; name the one that is meant"),
-        ({"size": 8}, "training images of 8×8 are too small: the loss network's first layer makes 4×4 places"),
+        ({"size": 8}, "images of 8×8 are too small: the network's first maps of them have 4 places a side"),
         ({"data": "moons"}, "is for images, and 'moons' has none"),
         ({"data": "moons", "augment": "none", "size": None}, "--data 'moons' has no images but points"),
         ({"data": "textures"}, "--size 32: the images of 'textures' are 64×64; leave it out"),

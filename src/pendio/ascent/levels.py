@@ -7,11 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from pendio.anatomy.summary import summarize
-from pendio.ascent.reading import LOGITS, frozen
+from pendio.ascent.reading import LOGITS, Reader, frozen
 from pendio.errors import InputError
 from pendio.nn.network import Network
 
-__all__ = ["check_size", "levels", "painting_layers"]
+__all__ = ["PLACES", "check_size", "levels", "painting_layers"]
+
+PLACES = 8
+"""Side of the smallest map whose Gram matrix is taken for a style."""
 
 
 def levels(network: Network, shape: tuple[int, int, int] | None = None) -> list[str]:
@@ -45,10 +48,26 @@ def levels(network: Network, shape: tuple[int, int, int] | None = None) -> list[
     return chosen
 
 
-def painting_layers(network: Network) -> tuple[str, list[str]]:
-    """Where content is compared, and where style: the layer of the third resolution, and those of the first five."""
-    found = levels(network)
-    return found[min(2, len(found) - 1)], found[:5]
+def painting_layers(network: Network, shape: tuple[int, ...]) -> tuple[str, list[str]]:
+    """Where content is compared, and where style, of images ``(C, H, W)``.
+
+    Content is compared at the layer of the third resolution; style at those of the first five, but only where an image has
+    a map of ``PLACES`` × ``PLACES`` or more: a Gram matrix of fewer places depends on which few things the image shows.
+
+    Raises:
+        InputError: the image is too small for any.
+    """
+    found = levels(network)[:5]
+    with frozen(network), torch.no_grad():
+        readings = Reader(network, found)(torch.zeros(1, *shape).to(network.mean))
+    sides = {layer: min(readings[layer].shape[2:]) for layer in found}
+    chosen = [layer for layer in found if sides[layer] >= PLACES]
+    if not chosen:
+        raise InputError(
+            f"images of {shape[1]}×{shape[2]} are too small: the network's first maps of them have {sides[found[0]]} places "
+            f"a side, and a style needs {PLACES}; give a larger --size"
+        )
+    return found[min(2, len(found) - 1)], chosen
 
 
 def check_size(network: Network, layers: Iterable[str], shape: tuple[int, ...]) -> None:

@@ -126,10 +126,9 @@ def stylize(
     recipe = recipe or Recipe()
     if not styles:
         raise InputError("give one style image or more")
-    layers, content_layer = _layers(network, recipe)
     subject = content if recipe.keep_colors else match_colors(content, styles)
     for picture in (content, *(style.image for style in styles)):
-        check_size(network, [*layers, content_layer], tuple(picture.shape[1:]))
+        check_size(network, [], tuple(picture.shape[1:]))
     sizes = [tuple(round(side / 2 ** (level / 2)) for side in content.shape[2:]) for level in range(recipe.scales)][
         ::-1
     ]
@@ -137,7 +136,7 @@ def stylize(
     done = 0
     for size in sizes:
         scaled = _resized(subject, size)
-        wanted = _objectives(network, scaled, styles, recipe, layers, content_layer, max(size))
+        wanted = _objectives(network, scaled, styles, recipe)
         random = Pixels.start((scaled.shape[1], *scaled.shape[2:]), seed, torch.zeros(1, dtype=torch.long), 0.2).to(
             scaled
         )
@@ -173,18 +172,15 @@ def _resized(image: Tensor, size: Sequence[int]) -> Tensor:
     return box(F.interpolate(image, tuple(size), mode="bicubic", antialias=True))
 
 
-def _layers(network: Network, recipe: Recipe) -> tuple[dict[str, float], str]:
-    content, style = painting_layers(network)
-    return dict(recipe.style_layers) or dict.fromkeys(style, 1.0), recipe.content_layer or content
-
-
 def _objectives(
-    network: Network, content: Tensor, styles: Sequence[StyleImage], recipe: Recipe, layers: Mapping[str, float],
-    content_layer: str, side: int,
+    network: Network, content: Tensor, styles: Sequence[StyleImage], recipe: Recipe
 ) -> dict[str, Objective]:  # fmt: skip
     """α times the content's objective and β times the styles'."""
+    content_layer, found = painting_layers(network, tuple(content.shape[1:]))
+    content_layer = recipe.content_layer or content_layer
+    layers = dict(recipe.style_layers) or dict.fromkeys(found, 1.0)
     total = sum(style.weight for style in styles)
-    parts = []
+    side, parts = max(content.shape[2:]), []
     with frozen(network), torch.no_grad():
         target = Reader(network, [content_layer])(content)[content_layer]
         reader = Reader(network, layers)

@@ -13,10 +13,7 @@ from pendio.ascent.reading import Precision, Reader, Readings, frozen
 from pendio.errors import InputError
 from pendio.nn.network import Network
 
-__all__ = ["PLACES", "Perception", "Seen"]
-
-PLACES = 8
-"""Side of the smallest map whose Gram matrix is taken for a style."""
+__all__ = ["Perception", "Seen"]
 
 
 class Seen(NamedTuple):
@@ -55,9 +52,9 @@ class Perception:
         self, network: Network, style: Tensor, shape: tuple[int, ...], precision: Precision = "float32"
     ) -> None:
         self.network = network
-        self.content_layer, found = painting_layers(network)
+        _check(network, [], shape, f"training images of {shape[1]}×{shape[2]}")
+        self.content_layer, self.style_layers = painting_layers(network, shape)
         _check(network, [self.content_layer], shape, f"training images of {shape[1]}×{shape[2]}")
-        self.style_layers = _large_enough(network, found, shape)
         _check(network, self.style_layers, tuple(style.shape[1:]), "the style image")
         readings = _look(network, self.style_layers, style)
         grams = {layer: gram(readings[layer].float()) for layer in self.style_layers}
@@ -90,16 +87,3 @@ def _check(network: Network, layers: Sequence[str], shape: tuple[int, ...], what
 def _look(network: Network, layers: Sequence[str], images: Tensor) -> Readings:
     with frozen(network), torch.no_grad():
         return Reader(network, layers)(images.to(network.mean.device))
-
-
-def _large_enough(network: Network, layers: Sequence[str], shape: tuple[int, ...]) -> tuple[str, ...]:
-    """The layers that see images of a shape at ``PLACES`` × ``PLACES`` places or more."""
-    readings = _look(network, layers, torch.zeros(1, *shape))
-    chosen = tuple(layer for layer in layers if min(readings[layer].shape[2:]) >= PLACES)
-    if not chosen:
-        height, width = readings[layers[0]].shape[2:]
-        raise InputError(
-            f"training images of {shape[1]}×{shape[2]} are too small: the loss network's first layer makes "
-            f"{height}×{width} places of them, and a style needs {PLACES}×{PLACES}; give a larger --size"
-        )
-    return chosen
