@@ -13,12 +13,17 @@ from pendio.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from pendio.ascent.objectives import Objective
+    from pendio.ascent.visualize import Visualization
     from pendio.nn.network import Network
 
 __all__ = ["invert", "visualize"]
 
 _REAL = 256
 """Real images that results are compared with."""
+
+_BESIDE = 16
+"""Units that are shown beside real images."""
 
 
 @app.command
@@ -89,14 +94,10 @@ def visualize(
     precision
         Number format of the network's passes.
     """
-    import torch
-
     from pendio.ascent import objectives as parts
     from pendio.ascent.spoken import parse_objective
-    from pendio.ascent.visualize import most_exciting, real_images
+    from pendio.ascent.visualize import real_images
     from pendio.ascent.visualize import visualize as climb_to
-    from pendio.pictures.grids import draw_grid
-    from pendio.pictures.png import image_png
 
     if steps < 1 or variants < 1:
         raise InputError(f"--steps and --variants must be at least 1, got {steps} and {variants}")
@@ -125,26 +126,9 @@ def visualize(
             opened, wanted, count=len(names), size=side, steps=steps, kind=canvas, lr=lr, wobble=None if still else "auto",
             real=real, base=start, mask=hole, seed=seed, precision=precision, on_step=bar,
         )  # fmt: skip
-    rows = []
-    for number, name in enumerate(names):
-        path = out / f"{file_name(name)}.png"
-        write_file(path, image_png(made.images[number]))
-        row = {"unit": name, "file": str(path), **made.audit.to_dict(number)}
-        if objective.startswith("class:"):
-            with torch.no_grad():
-                saved = torch.round(made.images[number : number + 1] * 255) / 255
-                certainty, predicted = opened.eval()(saved).softmax(1).max(1)
-            row |= {"predicted": opened.classes[int(predicted)], "probability": float(certainty)}
-        rows.append(row)
-    write_file(out / "sheet.png", draw_grid(made.images, [f"{row['unit']}\n{row['after_saving']:.3g}" for row in rows]))
+    rows = _save(opened, made, names, out, objective.startswith("class:"))
     if real is not None:
-        shown, captions = [], []
-        for number in range(min(len(names), 16)):
-            best, values = most_exciting(opened, wanted, real, number)
-            images = torch.cat([made.images[number : number + 1], *(_square(real[i : i + 1], side) for i in best)])
-            shown.append(images)
-            captions += [names[number], *(f"real {value:.3g}" for value in values.tolist())]
-        write_file(out / "beside.png", draw_grid(torch.cat(shown), captions, columns=len(shown[0])))
+        _save_beside(opened, wanted, made.images, names, real, out)
     if json_:
         print_json(rows)
         return
@@ -156,6 +140,48 @@ def visualize(
     if made.audit.outputs == "probabilities":
         say("noticed: this network ends in a softmax; climbing logits before it would go further")
     say(f"wrote {out}/sheet.png" + (f" and {out}/beside.png" if real is not None else ""))
+
+
+def _save(
+    network: "Network", made: "Visualization", names: tuple[str, ...], out: Path, classes: bool
+) -> list[dict[str, Any]]:
+    """Write each image and a sheet of all; a row of what the audit found for each."""
+    import torch
+
+    from pendio.ascent.attacks.goal import eight_bit
+    from pendio.pictures.grids import draw_grid
+    from pendio.pictures.png import image_png
+
+    rows = []
+    for number, name in enumerate(names):
+        path = out / f"{file_name(name)}.png"
+        write_file(path, image_png(made.images[number]))
+        row = {"unit": name, "file": str(path), **made.audit.to_dict(number)}
+        if classes:
+            with torch.no_grad():
+                certainty, predicted = network.eval()(eight_bit(made.images[number : number + 1])).softmax(1).max(1)
+            row |= {"predicted": network.classes[int(predicted)], "probability": float(certainty)}
+        rows.append(row)
+    captions = [f"{row['unit']}\n{row['after_saving']:.3g}" for row in rows]
+    write_file(out / "sheet.png", draw_grid(made.images, captions))
+    return rows
+
+
+def _save_beside(
+    network: "Network", objective: "Objective", images: "Tensor", names: tuple[str, ...], real: "Tensor", out: Path
+) -> None:
+    """Write a picture of each unit's image beside the real ones that excite it most."""
+    import torch
+
+    from pendio.ascent.visualize import most_exciting
+    from pendio.pictures.grids import draw_grid
+
+    shown, captions = [], []
+    for number, name in enumerate(names[:_BESIDE]):
+        best, values = most_exciting(network, objective, real, number)
+        shown += [images[number : number + 1], _square(real[best], images.shape[2])]
+        captions += [name, *(f"real {value:.3g}" for value in values.tolist())]
+    write_file(out / "beside.png", draw_grid(torch.cat(shown), captions, columns=1 + len(best)))
 
 
 def _square(images: "Tensor", side: int) -> "Tensor":

@@ -12,7 +12,8 @@ from pendio.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pendio.ascent.attacks.goal import Goal
+    from pendio.ascent.attacks.goal import Attacked, Goal
+    from pendio.ascent.audit import AttackAudit
     from pendio.nn.network import Network
 
 __all__ = ["attack", "fool"]
@@ -124,17 +125,7 @@ def attack(
     # Only attacks within a ball have a radius to keep.
     radius = getattr(made_attack, "epsilon", None)
     found = audit_attack(opened, attacked, goal, radius, norm or "linf")
-    before = [opened.classes[number] for number in labels.tolist()]
-    rows: list[dict[str, Any]] = []
-    for number, name in enumerate(names):
-        rows.append(
-            {
-                "input": name, "class": before[number], "predicted": opened.classes[int(found.predicted[number])],
-                "probability": float(found.certainty[number]), "reached": bool(found.reached[number]),
-                "within_budget": bool(found.within[number]), "queries": int(attacked.queries[number]),
-                **{key: float(values[number]) for key, values in found.moved.items()},
-            }
-        )  # fmt: skip
+    rows = _rows(opened, names, labels, attacked, found)
     _write_images(out, names, attacked.originals, found.saved, rows)
     summary = {
         "attack": repr(made_attack), "reached": float(found.reached.float().mean()),
@@ -144,6 +135,29 @@ def attack(
     if json_:
         print_json({**summary, "images": rows})
         return
+    _show(method, summary, rows)
+    if not found.within.all():
+        say(f"noticed: {int((~found.within).sum())} images left the budget when rounded to 8 bits")
+    say(f"wrote {out}/attack.png and {len(rows)} images")
+
+
+def _rows(
+    network: "Network", names: list[str], labels: "Tensor", attacked: "Attacked", found: "AttackAudit"
+) -> list[dict[str, Any]]:
+    """What came of each image."""
+    return [
+        {
+            "input": name, "class": network.classes[int(labels[number])],
+            "predicted": network.classes[int(found.predicted[number])], "probability": float(found.certainty[number]),
+            "reached": bool(found.reached[number]), "within_budget": bool(found.within[number]),
+            "queries": int(attacked.queries[number]), **{key: float(values[number]) for key, values in found.moved.items()},
+        }
+        for number, name in enumerate(names)
+    ]  # fmt: skip
+
+
+def _show(method: str, summary: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    """Print the first rows, and what holds of all."""
     table = Table("input", "was", "is taken for", "p", "reached", "L0", "L2", "L∞·255", "SSIM", "queries")
     for row in rows[:40]:
         table.add_row(
@@ -155,16 +169,14 @@ def attack(
         f"{method}: {summary['reached']:.1%} of {len(rows)} images reached their goal, saved in 8 bits and read back; "
         f"{summary['queries']:,} queries"
     )
-    if not found.within.all():
-        say(f"noticed: {int((~found.within).sum())} images left the budget when rounded to 8 bits")
-    if found.outputs == "probabilities":
+    if summary["outputs"] == "probabilities":
         say("noticed: this network ends in a softmax, whose flat parts hide its gradient: that is no robustness")
-    if found.zero_gradients > 0 or found.unbounded < 1:
+    if summary["zero_gradients"] > 0 or summary["reached_without_budget"] < 1:
+        flat, fall = summary["zero_gradients"], summary["reached_without_budget"]
         say(
-            f"noticed signs of gradient masking: {found.zero_gradients:.0%} of the images have no gradient, and without a "
-            f"budget only {found.unbounded:.0%} fall; try --method pixel or genetic, or --loss ratio"
+            f"noticed signs of gradient masking: {flat:.0%} of the images have no gradient, and without a budget only "
+            f"{fall:.0%} fall; try --method pixel or genetic, or --loss ratio"
         )
-    say(f"wrote {out}/attack.png and {len(rows)} images")
 
 
 def _number(text: str, option: str) -> float:
