@@ -7,11 +7,13 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-__all__ = ["InputError", "Plan", "evaluate", "fit", "load", "train"]
+__all__ = ["InputError", "Network", "Plan", "climb", "evaluate", "fit", "load", "train"]
 
 _HOME = {
     "InputError": "pendio.errors",
+    "Network": "pendio.nn.network",
     "Plan": "pendio.descent.plan",
+    "climb": "pendio.ascent.climb",
     "evaluate": "pendio.descent.loop",
     "fit": "pendio.descent.loop",
     "load": "pendio.recipes",
