@@ -59,6 +59,8 @@ def test_lbfgs_solves_a_quadratic_in_a_few_steps():
     adam = climb(network, objective, Pixels(), START[:1], rule=Adam(0.02), steps=80)
     assert climbed.values[0] > -1e-6
     assert climbed.values[0] > adam.values[0]
+    with pytest.raises(ValueError, match="leave out wobble"):
+        climb(network, objective, Pixels(), START, rule=Adam(0.1), steps=1, wobble=Wobble(1, 0, 0), keep=objective)
     with pytest.raises(ValueError, match="one image at a time"):
         climb(network, objective, Pixels(), START, rule=LBFGS(), steps=1)
 

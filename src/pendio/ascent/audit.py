@@ -1,6 +1,6 @@
 """Looking at a result with other eyes than the climb's: saved and read back, seen from elsewhere, among real images."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -32,8 +32,7 @@ class Audit:
         value: ``(N,)`` the objective.
         saved: ``(N,)`` the same after saving in 8 bits and reading back.
         held_out: ``(N,)`` its mean over views that the climb never saw.
-        highest_real: ``(N,)`` the highest value among real images; None where there are none to compare with.
-        percentile: ``(N,)`` share of the real images that have a lower value than the saved image, in percent.
+        real: ``(N, M)`` what each image's objective makes of M real images; None where there are none to compare with.
         outputs: "logits", or "probabilities" where the network ends in a softmax, which flattens every slope.
         was_training: whether the network was in training mode before it was looked into; the climb was not.
     """
@@ -41,8 +40,7 @@ class Audit:
     value: Tensor
     saved: Tensor
     held_out: Tensor
-    highest_real: Tensor | None
-    percentile: Tensor | None
+    real: Tensor | None
     outputs: str
     was_training: bool
 
@@ -53,9 +51,9 @@ class Audit:
             "after_saving": float(self.saved[row]),
             "held_out_views": float(self.held_out[row]),
         }
-        if self.highest_real is not None and self.percentile is not None:
-            found["highest_real"] = float(self.highest_real[row])
-            found["percentile"] = float(self.percentile[row])
+        if self.real is not None:
+            found["highest_real"] = float(self.real[row].max())
+            found["percentile"] = float(100 * (self.real[row] < self.saved[row]).float().mean())
         return found | {"outputs": self.outputs, "was_training": self.was_training}
 
 
@@ -93,15 +91,20 @@ def audit(
     saved = look(network, objective, eight_bit(images), rows)
     wobble = Wobble.for_side(min(images.shape[2:]))
     views = [look(network, objective, wobble(images, _HELD_OUT_SEED, view, rows), rows) for view in range(_VIEWS)]
-    highest = percentile = None
-    if real is not None and len(real):
-        # Each image is compared with what its own objective makes of every real one.
-        among = torch.stack(
-            [look(network, objective, real.to(images), torch.full((len(real),), row)) for row in range(count)]
-        )
-        highest = among.amax(1)
-        percentile = 100 * (among < saved[:, None]).float().mean(1)
-    return Audit(value, saved, torch.stack(views).mean(0), highest, percentile, outputs(network, images), was_training)
+    among = _look_for_each(network, objective, real.to(images), count) if real is not None and len(real) else None
+    return Audit(value, saved, torch.stack(views).mean(0), among, outputs(network, images), was_training)
+
+
+def _look_for_each(network: Network, objective: Objective, images: Tensor, count: int) -> Tensor:
+    """``(count, M)`` what the objective of each of the climb's images makes of M others, which are run once for all."""
+    columns = []
+    with frozen(network):
+        reader = Reader(network, objective.layers)
+        for part in images.split(_CHUNK):
+            seen = reader(part)
+            rows = [torch.full((len(part),), row, device=images.device) for row in range(count)]
+            columns.append(torch.stack([objective(replace(seen, rows=row)) for row in rows]))
+    return torch.cat(columns, 1)
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ from pendio.ascent.transforms import Wobble
 from pendio.errors import InputError
 from pendio.nn.network import Network
 
-__all__ = ["Climb", "OnStep", "climb"]
+__all__ = ["Climb", "OnStep", "climb", "counting_from"]
 
 OnStep = Callable[[int, float], None]
 """Told after each step: how many are done, and the mean value before it."""
@@ -86,6 +86,8 @@ def climb(
     """
     if isinstance(rule, LBFGS) and len(start) > 1:
         raise ValueError("L-BFGS climbs with one image at a time")
+    if wobble is not None and (until is not None or keep is not None):
+        raise ValueError("until and keep look at images as they are: leave out wobble")
     with frozen(network):
         walk = _Walk(network, objective, canvas, start, until, keep, reads, precision)
         walk.view(wobble, seed, rows)
@@ -97,6 +99,11 @@ def climb(
                 walk.points.data = project(walk.points.data)
             walk.after_step(step, on_step)
         return walk.end()
+
+
+def counting_from(done: int, on_step: OnStep | None) -> OnStep | None:
+    """Tells ``on_step`` of the steps of one climb of several, ``done`` of which steps were taken before."""
+    return None if on_step is None else lambda step, value: on_step(done + step, value)
 
 
 class _Walk:

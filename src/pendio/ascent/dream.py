@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pendio.ascent.audit import look
 from pendio.ascent.canvas import Pixels
-from pendio.ascent.climb import OnStep, climb
+from pendio.ascent.climb import OnStep, climb, counting_from
 from pendio.ascent.constraints import box
 from pendio.ascent.levels import check_size
 from pendio.ascent.objectives import Objective
@@ -104,7 +104,7 @@ def dream(
         base, detail = resized(image, size), resized(detail, size)
         free = torch.ones_like(base[:, :1]) if mask is None else resized(mask, size)
         dreamt = _octave(network, box(base + detail), base, free, objective, octaves, seed + level, precision,
-                         _shifted(on_step, done))  # fmt: skip
+                         counting_from(done, on_step))  # fmt: skip
         detail = dreamt - base
         done += octaves.steps
     seen = (_middle(image, octaves.tile), _middle(dreamt, octaves.tile))
@@ -117,10 +117,6 @@ def resized(image: Tensor, size: tuple[int, int]) -> Tensor:
     if image.shape[2:] == size:
         return image
     return F.interpolate(image, size, mode="bilinear", antialias=True)
-
-
-def _shifted(on_step: OnStep | None, done: int) -> OnStep | None:
-    return None if on_step is None else lambda step, value: on_step(done + step, value)
 
 
 def _octave(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pendio.ascent.audit import look
 from pendio.ascent.canvas import Pixels
-from pendio.ascent.climb import OnStep, climb
+from pendio.ascent.climb import OnStep, climb, counting_from
 from pendio.ascent.constraints import box
 from pendio.ascent.levels import check_size, painting_layers
 from pendio.ascent.objectives import Objective, gram, matching, sum_of, total_variation
@@ -129,30 +129,25 @@ def stylize(
     subject = content if recipe.keep_colors else match_colors(content, styles)
     for picture in (content, *(style.image for style in styles)):
         check_size(network, [], tuple(picture.shape[1:]))
-    sizes = [tuple(round(side / 2 ** (level / 2)) for side in content.shape[2:]) for level in range(recipe.scales)][
-        ::-1
-    ]
+    shrink = [2 ** (level / 2) for level in reversed(range(recipe.scales))]
     image: Tensor | None = None
-    done = 0
-    for size in sizes:
+    row, done = torch.zeros(1, dtype=torch.long), 0
+    for factor in shrink:
+        size = [round(side / factor) for side in content.shape[2:]]
         scaled = _resized(subject, size)
         wanted = _objectives(network, scaled, styles, recipe)
-        random = Pixels.start((scaled.shape[1], *scaled.shape[2:]), seed, torch.zeros(1, dtype=torch.long), 0.2).to(
-            scaled
-        )
+        random = Pixels.start((scaled.shape[1], *scaled.shape[2:]), seed, row, 0.2).to(scaled)
         begin = random if recipe.start == "noise" else scaled
         # Coarse sizes hand their strokes on.
         begin = begin if image is None else _resized(image, size)
         rule: Rule = LBFGS() if recipe.rule == "lbfgs" else Adam(recipe.lr)
         total = wanted["content"] + wanted["style"]
-        report = None if on_step is None else _shifted(on_step, done)
         image = climb(
             network, total - recipe.smooth * total_variation(), Pixels(), begin, rule=rule, steps=recipe.steps,
-            project=box, precision=precision, on_step=report,
+            project=box, precision=precision, on_step=counting_from(done, on_step),
         ).images  # fmt: skip
         done += recipe.steps
     assert image is not None
-    row = torch.zeros(1, dtype=torch.long)
     losses = {name: -float(look(network, part, image, row)[0]) for name, part in wanted.items()}
     begin_loss = -float(look(network, total, random, row)[0])
     shown = keep_colors(content, image) if recipe.keep_colors and content.shape[1] == 3 else image
@@ -160,10 +155,6 @@ def stylize(
         shown, losses["content"] / (recipe.content_weight or 1), losses["style"] / (recipe.style_weight or 1),
         begin_loss, losses["content"] + losses["style"],
     )  # fmt: skip
-
-
-def _shifted(on_step: OnStep, done: int) -> OnStep:
-    return lambda step, value: on_step(done + step, value)
 
 
 def _resized(image: Tensor, size: Sequence[int]) -> Tensor:

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pendio.ascent.audit import Audit, audit, look, real_photos
+from pendio.ascent.audit import Audit, audit, real_photos
 from pendio.ascent.canvas import Canvas, Masked, Palette, Pixels, Spectrum
 from pendio.ascent.climb import OnStep, climb
 from pendio.ascent.constraints import box
@@ -17,7 +17,7 @@ from pendio.ascent.rules import Adam
 from pendio.ascent.transforms import Wobble
 from pendio.nn.network import Network
 
-__all__ = ["CanvasKind", "Visualization", "make_canvas", "most_exciting", "real_images", "visualize"]
+__all__ = ["CanvasKind", "Visualization", "make_canvas", "real_images", "visualize"]
 
 CanvasKind = Literal["spectrum", "pixels"]
 
@@ -106,20 +106,3 @@ def visualize(
         project=box if kind == "pixels" else None, wobble=wobble, seed=seed, precision=precision, on_step=on_step,
     )  # fmt: skip
     return Visualization(climbed.images, climbed.history, audit(network, objective, climbed.images, real, was_training))
-
-
-def most_exciting(
-    network: Network, objective: Objective, images: Tensor, row: int, count: int = 4
-) -> tuple[Tensor, Tensor]:
-    """The real images that excite an objective most: their positions and values, the highest first.
-
-    Args:
-        network: what is looked into.
-        objective: as it was climbed.
-        images: ``(M, C, H, W)`` in [0, 1].
-        row: which of the climb's images the objective is asked for.
-        count: how many to find.
-    """
-    values = look(network, objective, images, torch.full((len(images),), row))
-    best = values.topk(min(count, len(images)))
-    return best.indices, best.values

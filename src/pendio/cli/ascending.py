@@ -13,7 +13,6 @@ from pendio.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pendio.ascent.objectives import Objective
     from pendio.ascent.visualize import Visualization
     from pendio.nn.network import Network
 
@@ -128,7 +127,7 @@ def visualize(
         )  # fmt: skip
     rows = _save(opened, made, names, out, objective.startswith("class:"))
     if real is not None:
-        _save_beside(opened, wanted, made.images, names, real, out)
+        _save_beside(made, names, real, out)
     if json_:
         print_json(rows)
         return
@@ -167,19 +166,17 @@ def _save(
     return rows
 
 
-def _save_beside(
-    network: "Network", objective: "Objective", images: "Tensor", names: tuple[str, ...], real: "Tensor", out: Path
-) -> None:
+def _save_beside(made: "Visualization", names: tuple[str, ...], real: "Tensor", out: Path) -> None:
     """Write a picture of each unit's image beside the real ones that excite it most."""
     import torch
 
-    from pendio.ascent.visualize import most_exciting
     from pendio.pictures.grids import draw_grid
 
     shown, captions = [], []
     for number, name in enumerate(names[:_BESIDE]):
-        best, values = most_exciting(network, objective, real, number)
-        shown += [images[number : number + 1], _square(real[best], images.shape[2])]
+        assert made.audit.real is not None
+        values, best = made.audit.real[number].topk(min(4, len(real)))
+        shown += [made.images[number : number + 1], _square(real[best], made.images.shape[2])]
         captions += [name, *(f"real {value:.3g}" for value in values.tolist())]
     write_file(out / "beside.png", draw_grid(torch.cat(shown), captions, columns=1 + len(best)))
 
