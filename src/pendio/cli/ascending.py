@@ -7,7 +7,7 @@ from cyclopts import Parameter
 from rich.table import Table
 
 from pendio.cli.app import Json, app, climbing, console, print_json, say
-from pendio.cli.images import Precision, as_floats, file_name, open_network, read_mask, write_file
+from pendio.cli.images import How, HowOptions, as_floats, file_name, read_mask, write_file
 from pendio.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,9 +44,7 @@ def visualize(
     diversity: float = 1.0,
     base: str | None = None,
     mask: Path | None = None,
-    weights: Path | None = None,
-    seed: int = 0,
-    precision: Precision = "float32",
+    how: HowOptions = How(),  # noqa: B008  (frozen)
     json_: Json = False,
 ) -> None:
     """Make images that a neuron, channel, layer or class responds to most, and show the real images that excite it most.
@@ -86,12 +84,6 @@ def visualize(
         An image to change instead of starting from noise; needs --mask.
     mask
         A grey image: white where the image may change.
-    weights
-        A file of weights for a timm or torchvision network.
-    seed
-        Of the random starts and views.
-    precision
-        Number format of the network's passes.
     """
     from pendio.ascent import objectives as parts
     from pendio.ascent.spoken import parse_objective
@@ -102,7 +94,7 @@ def visualize(
         raise InputError(f"--steps and --variants must be at least 1, got {steps} and {variants}")
     if (base is None) != (mask is None):
         raise InputError("--base and --mask go together: the image to change, and where")
-    opened = open_network(network, weights)
+    opened = how.open(network)
     side = size or opened.shape[1]
     shape = (opened.shape[0], side, side)
     spoken = parse_objective(opened, objective, shape)
@@ -123,7 +115,7 @@ def visualize(
     with climbing(objective, steps) as bar:
         made = climb_to(
             opened, wanted, count=len(names), size=side, steps=steps, kind=canvas, lr=lr, wobble=None if still else "auto",
-            real=real, base=start, mask=hole, seed=seed, precision=precision, on_step=bar,
+            real=real, base=start, mask=hole, seed=how.seed, precision=how.precision, on_step=bar,
         )  # fmt: skip
     rows = _save(opened, made, names, out, objective.startswith("class:"))
     if real is not None:
@@ -225,9 +217,7 @@ def invert(
     steps: int = 256,
     lr: float = 0.1,
     smooth: float = 0.05,
-    weights: Path | None = None,
-    seed: int = 0,
-    precision: Precision = "float32",
+    how: HowOptions = How(),  # noqa: B008  (frozen)
     json_: Json = False,
 ) -> None:
     """Rebuild an image from what layers made of it: what is gone from the picture, the network has thrown away.
@@ -248,12 +238,6 @@ def invert(
         Learning rate.
     smooth
         Weight of the total variation, which is held down.
-    weights
-        A file of weights for a timm or torchvision network.
-    seed
-        Of the noise to begin with.
-    precision
-        Number format of the network's passes.
     """
     import torch
 
@@ -266,14 +250,22 @@ def invert(
 
     if steps < 1:
         raise InputError(f"--steps must be at least 1, got {steps}")
-    opened = open_network(network, weights)
+    opened = how.open(network)
     pixels = frame(named_image(image, grey=opened.shape[0] == 1), opened.shape[1], opened.crop)[None].float() / 255
     layers = layer or tuple(levels(opened))
     made = []
     for number, name in enumerate(layers, 1):
         with climbing(f"{name} ({number}/{len(layers)})", steps) as bar:
             made += rebuild(
-                opened, pixels, [name], steps=steps, lr=lr, smooth=smooth, seed=seed, precision=precision, on_step=bar
+                opened,
+                pixels,
+                [name],
+                steps=steps,
+                lr=lr,
+                smooth=smooth,
+                seed=how.seed,
+                precision=how.precision,
+                on_step=bar,
             )
     rows = []
     for result in made:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich.table import Table
 
 from pendio.cli.app import Json, app, climbing, console, print_json, say
-from pendio.cli.images import Precision, open_network, read_mask, write_file
+from pendio.cli.images import How, HowOptions, read_mask, write_file
 from pendio.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,9 +42,7 @@ def attack(
     count: int = 100,
     curve: str | None = None,
     out: Path = Path("attack"),
-    weights: Path | None = None,
-    seed: int = 0,
-    precision: Precision = "float32",
+    how: HowOptions = How(),  # noqa: B008  (frozen)
     json_: Json = False,
 ) -> None:
     """Change images a little so that a network takes them for something else, and audit what came of it.
@@ -87,12 +85,6 @@ def attack(
         Distances such as 0,1/255,2/255,4/255: the accuracy on --data that is left at each.
     out
         A folder for the changed images, one PNG each, and attack.png with the first of them.
-    weights
-        A file of weights for a timm or torchvision network.
-    seed
-        Of random starts and targets.
-    precision
-        Number format of the network's passes.
     """
     from pendio.ascent.attacks.named import attack_in_batches, make_attack, robust_accuracy
     from pendio.ascent.audit import audit_attack
@@ -103,7 +95,7 @@ def attack(
         "population": population,
     }  # fmt: skip
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    opened = open_network(network, weights)
+    opened = how.open(network)
     if mask is not None:
         options["mask"] = read_mask(mask, opened.shape[1:])
     made_attack = make_attack(method, options)
@@ -115,13 +107,16 @@ def attack(
             raise InputError("--curve needs the true classes of --data, and no --target")
         distances = sorted({_number(text, "--curve") for text in curve.split(",")})
         with climbing("curve", len(distances)) as bar:
-            left = robust_accuracy(method, options, opened, images, labels, distances, seed=seed, precision=precision,
-                                   on_batch=bar)  # fmt: skip
+            left = robust_accuracy(
+                method, options, opened, images, labels, distances, seed=how.seed, precision=how.precision, on_batch=bar
+            )
         _show_curve(distances, left, method, out, json_)
         return
-    goal = _goal(opened, labels, images, target, seed)
+    goal = _goal(opened, labels, images, target, how.seed)
     with climbing(method, len(images)) as bar:
-        attacked = attack_in_batches(made_attack, opened, images, goal, seed=seed, precision=precision, on_batch=bar)
+        attacked = attack_in_batches(
+            made_attack, opened, images, goal, seed=how.seed, precision=how.precision, on_batch=bar
+        )
     # Only attacks within a ball have a radius to keep.
     radius = getattr(made_attack, "epsilon", None)
     found = audit_attack(opened, attacked, goal, radius, norm or "linf")
@@ -299,8 +294,7 @@ def fool(
     *,
     budget: int = 20_000,
     out: Path = Path("fool"),
-    weights: Path | None = None,
-    seed: int = 0,
+    how: HowOptions = How(),  # noqa: B008  (frozen)
     json_: Json = False,
 ) -> None:
     """Evolve from nothing images that a network is sure of, one for each class, only by asking it (MAP-Elites).
@@ -313,18 +307,14 @@ def fool(
         Images the network may be asked about.
     out
         A folder for fool.png and one PNG a class.
-    weights
-        A file of weights for a timm or torchvision network.
-    seed
-        Of the evolution.
     """
     from pendio.ascent.attacks.elites import map_elites
     from pendio.pictures.grids import draw_grid
     from pendio.pictures.png import image_png
 
-    opened = open_network(network, weights)
+    opened = how.open(network)
     with climbing("generations", budget) as bar:
-        made = map_elites(opened, budget=budget, seed=seed, on_generation=bar)
+        made = map_elites(opened, budget=budget, seed=how.seed, precision=how.precision, on_generation=bar)
     order = made.probabilities.argsort(descending=True)
     for number in order[:100].tolist():
         write_file(out / f"{number:04d}.png", image_png(made.images[number]))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from pendio.cli.app import Json, app, climbing, print_json
-from pendio.cli.images import Precision, as_floats, open_network, read_mask, write_file
+from pendio.cli.images import How, HowOptions, as_floats, read_mask, write_file
 from pendio.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,9 +33,7 @@ def dream(
     frames: int = 60,
     zoom: float = 1.04,
     mask: Path | None = None,
-    weights: Path | None = None,
-    seed: int = 0,
-    precision: Precision = "float32",
+    how: HowOptions = How(),  # noqa: B008  (frozen)
     json_: Json = False,
 ) -> None:
     """Strengthen in an image what a layer, a neuron or a class already sees in it.
@@ -69,12 +67,6 @@ def dream(
         How much larger each frame shows the middle of the last.
     mask
         A grey image: white where the image may change.
-    weights
-        A file of weights for a timm or torchvision network.
-    seed
-        Of the shifts.
-    precision
-        Number format of the network's passes.
     """
     from pendio.ascent.dream import Octaves
     from pendio.ascent.dream import dream as strengthen
@@ -90,7 +82,7 @@ def dream(
     if frames < 1 or not zoom > 1:
         raise InputError(f"--frames must be at least 1 and --zoom above 1, got {frames} and {zoom:g}")
     way = Octaves(octaves, ratio, steps, step, tile)
-    opened = open_network(network, weights)
+    opened = how.open(network)
     pixels = as_floats(image, opened, size)
     if objective is None:
         found = levels(opened)
@@ -102,14 +94,14 @@ def dream(
         if mask is not None:
             raise InputError("--mask is for a single image: where the view moves, it does not stay in place")
         with climbing(objective, frames) as bar:
-            made = sink(opened, pixels, spoken.objective, way, frames, zoom, seed=seed, precision=precision)
+            made = sink(opened, pixels, spoken.objective, way, frames, zoom, seed=how.seed, precision=how.precision)
             count = write_frames(out, _told(made, bar), 25)
         result: dict[str, Any] = {"file": str(out), "objective": objective, "frames": count}
     else:
         hole = None if mask is None else read_mask(mask, pixels.shape[2:])
         with climbing(objective, octaves * steps) as bar:
             dreamt = strengthen(
-                opened, pixels, spoken.objective, way, mask=hole, seed=seed, precision=precision,
+                opened, pixels, spoken.objective, way, mask=hole, seed=how.seed, precision=how.precision,
                 on_step=bar,
             )  # fmt: skip
         write_file(out, image_png(dreamt.image[0]))
@@ -149,9 +141,7 @@ def style(
     steps: int = 150,
     scales: int = 2,
     keep_colors: bool = False,
-    weights: Path | None = None,
-    seed: int = 0,
-    precision: Precision = "float32",
+    how: HowOptions = How(),  # noqa: B008  (frozen)
     json_: Json = False,
 ) -> None:
     """Paint the content of one image in the style of others.
@@ -194,12 +184,6 @@ def style(
         Sizes on the way to the full one, for coarse strokes first: 1 paints at the full size alone.
     keep_colors
         Take brightness alone from the styles, and leave the content its colours.
-    weights
-        A file of weights for a timm or torchvision network.
-    seed
-        Of the noise.
-    precision
-        Number format of the network's passes.
     """
     from pendio.ascent.style import Recipe, StyleImage, stylize
     from pendio.pictures.png import image_png
@@ -216,7 +200,7 @@ def style(
         style_layers=dict(_layer_weight(text) for text in style_layer), smooth=smooth, start=start, rule=optimizer, lr=lr,
         steps=steps, scales=scales, keep_colors=keep_colors,
     )  # fmt: skip
-    opened = open_network(network, weights)
+    opened = how.open(network)
     pixels = as_floats(content, opened, size)
     images = [
         StyleImage(
@@ -226,7 +210,7 @@ def style(
         for number, text in enumerate(styles)
     ]  # fmt: skip
     with climbing("style", steps * scales) as bar:
-        made = stylize(opened, pixels, images, recipe, seed=seed, precision=precision, on_step=bar)
+        made = stylize(opened, pixels, images, recipe, seed=how.seed, precision=how.precision, on_step=bar)
     write_file(out, image_png(made.image[0]))
     share = made.end / made.begin
     result = {

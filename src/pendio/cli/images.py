@@ -1,7 +1,10 @@
 """What the commands that move an input share: opening networks, images and masks, and writing pictures."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
 
 from pendio.errors import InputError
 
@@ -10,9 +13,37 @@ if TYPE_CHECKING:
 
     from pendio.nn.network import Network
 
-__all__ = ["Precision", "as_floats", "file_name", "open_network", "read_mask", "write_file"]
+__all__ = ["How", "HowOptions", "as_floats", "file_name", "read_mask", "write_file"]
 
-Precision = Literal["float32", "bf16"]
+
+@dataclass(frozen=True, kw_only=True)
+class How:
+    """How a network is opened and run, the same for all these commands."""
+
+    weights: Path | None = None
+    """A file of weights for a timm or torchvision network."""
+
+    seed: int = 0
+    """Of everything random."""
+
+    precision: Literal["float32", "bf16"] = "float32"
+    """Number format of the network's passes."""
+
+    def open(self, name: str) -> "Network":
+        """A network of images by its name or run folder.
+
+        Raises:
+            InputError: there is none, or it takes no images.
+        """
+        from pendio.recipes import network
+
+        opened = network(name, None if self.weights is None else str(self.weights))
+        if len(opened.shape) != 3:
+            raise InputError(f"'{name}' takes {opened.shape[0]} numbers an example; looking into it needs images")
+        return opened
+
+
+HowOptions = Annotated[How, Parameter(name="*")]
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -23,16 +54,6 @@ def write_file(path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as file:
         file.write(content)
-
-
-def open_network(name: str, weights: Path | None) -> "Network":
-    """A network of images by its name or run folder, with other weights where they are given."""
-    from pendio.recipes import network
-
-    opened = network(name, None if weights is None else str(weights))
-    if len(opened.shape) != 3:
-        raise InputError(f"'{name}' takes {opened.shape[0]} numbers an example; looking into it needs images")
-    return opened
 
 
 def as_floats(text: str, network: "Network", size: int | None) -> "Tensor":
