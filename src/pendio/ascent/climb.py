@@ -55,7 +55,6 @@ def climb(
     wobble: Wobble | None = None,
     until: Callable[[Readings], Tensor] | None = None,
     keep: Callable[[Readings], Tensor] | None = None,
-    reads: frozenset[str] = frozenset(),
     seed: int = 0,
     rows: Tensor | None = None,
     precision: Precision = "float32",
@@ -75,7 +74,6 @@ def climb(
         until: which images have arrived, ``(n,)`` of what was read; only without ``wobble``.
         keep: a score ``(n,)``: of each image the point of the highest score is kept instead of the last; only without
             ``wobble``.
-        reads: layers that ``until`` and ``keep`` need beside those of the objective.
         seed: of ``wobble``.
         rows: ``(N,)`` numbers of the images in ``wobble``'s draws; by default 0, 1, ….
         precision: number format of the network's passes.
@@ -89,7 +87,7 @@ def climb(
     if wobble is not None and (until is not None or keep is not None):
         raise ValueError("until and keep look at images as they are: leave out wobble")
     with frozen(network):
-        walk = _Walk(network, objective, canvas, start, until, keep, reads, precision)
+        walk = _Walk(network, objective, canvas, start, until, keep, precision)
         walk.view(wobble, seed, rows)
         for step in range(steps):
             if walk.arrived():
@@ -117,11 +115,10 @@ class _Walk:
         start: Tensor,
         until: Callable[[Readings], Tensor] | None,
         keep: Callable[[Readings], Tensor] | None,
-        reads: frozenset[str],
         precision: Precision,
     ) -> None:
         self.objective, self.canvas, self.until, self.keep = objective, canvas, until, keep
-        self.reader = Reader(network, objective.layers | reads, precision)
+        self.reader = Reader(network, objective.layers, precision)
         self.points = start.detach().clone().requires_grad_(True)
         count, device = len(start), start.device
         self.active = torch.arange(count, device=device)

@@ -82,10 +82,6 @@ class LBFGS:
         self.lr, self.history = lr, history
         self._optimizer: torch.optim.LBFGS | None = None
 
-    def fresh(self) -> "LBFGS":
-        """The same rule without a memory, for the next image."""
-        return LBFGS(self.lr, self.history)
-
     def step(self, points: Tensor, evaluate: Evaluate) -> None:
         """See :class:`Rule`."""
         if self._optimizer is None:

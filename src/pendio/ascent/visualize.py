@@ -34,7 +34,7 @@ class Visualization:
     audit: Audit
 
 
-def real_images(network: Network, real: Tensor | None, shape: tuple[int, int, int]) -> Tensor | None:
+def real_images(real: Tensor | None, shape: tuple[int, int, int]) -> Tensor | None:
     """Images of the kind that a network knows: those given, else photographs where it takes colour pictures."""
     if real is not None:
         return real
@@ -94,7 +94,7 @@ def visualize(
     height, width = (size, size) if isinstance(size, int) else size or network.shape[1:]
     shape = (network.shape[0], height, width)
     check_size(network, objective.layers, shape)
-    real = real_images(network, real, shape)
+    real = real_images(real, shape)
     canvas, start = make_canvas(kind, shape, real, count, seed)
     if base is not None and mask is not None:
         canvas = Masked(canvas, base, mask)

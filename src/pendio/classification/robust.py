@@ -10,7 +10,7 @@ from pendio.ascent.canvas import Pixels
 from pendio.ascent.climb import climb
 from pendio.ascent.constraints import Ball
 from pendio.ascent.rules import Sign
-from pendio.nn.network import Network
+from pendio.nn.network import Network, unit_range
 
 __all__ = ["Adversary"]
 
@@ -32,7 +32,7 @@ class Adversary:
 
         The start is drawn from torch's own generator, as dropout is: the loop keeps it with the run.
         """
-        images = network.fit(inputs.float() / 255 if inputs.dtype == torch.uint8 else inputs).detach()
+        images = network.fit(unit_range(inputs)).detach()
         start = images + self.epsilon * (2 * torch.rand_like(images) - 1)
         ball = Ball(images, self.epsilon)
         rule = Sign(2.5 * self.epsilon / self.steps)

@@ -87,7 +87,6 @@ def visualize(
     """
     from pendio.ascent import objectives as parts
     from pendio.ascent.spoken import parse_objective
-    from pendio.ascent.visualize import real_images
     from pendio.ascent.visualize import visualize as climb_to
 
     if steps < 1 or variants < 1:
@@ -109,7 +108,7 @@ def visualize(
     penalties = ((smooth, parts.total_variation), (contrast, parts.contrast), (blur, parts.blur))
     for weight, penalty in penalties:
         wanted = wanted - weight * penalty() if weight else wanted
-    real = real_images(opened, _real(network, opened, data), shape)
+    real = _real(network, opened, data)
     start = None if base is None else _square(as_floats(base, opened, None), side)
     hole = None if mask is None else read_mask(mask, (side, side))
     with climbing(objective, steps) as bar:
@@ -189,6 +188,7 @@ def _real(name: str, network: "Network", data: str | None) -> "Tensor | None":
     from pendio.ascent.audit import real_photos
     from pendio.classification.recipe import open_data, run_options
     from pendio.data.opening import open as open_data_named
+    from pendio.nn.network import unit_range
     from pendio.runs.run import Run
 
     if data is not None:
@@ -201,10 +201,10 @@ def _real(name: str, network: "Network", data: str | None) -> "Tensor | None":
 
     count = len(examples.train)
     inputs = examples.train.take(torch.arange(0, count, max(1, count // _REAL))[:_REAL]).inputs
-    values = inputs.float() / 255 if inputs.dtype == torch.uint8 else inputs
+    values = unit_range(inputs)
     if values.ndim != 4 or values.shape[1] not in (1, network.shape[0]):
         raise InputError(f"--data '{examples.name}' has no images of {network.shape[0]} channels to compare with")
-    return values.expand(-1, network.shape[0], -1, -1)  # type: ignore[no-any-return]
+    return values.expand(-1, network.shape[0], -1, -1)
 
 
 @app.command

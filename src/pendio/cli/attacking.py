@@ -201,8 +201,15 @@ def _named(network: "Network", inputs: tuple[str, ...]) -> "tuple[list[str], Ten
     if not images:
         raise InputError(f"none of the images could be read: {', '.join(inputs)}")
     values = torch.stack(images).float() / 255
+    return names, values, _taken_for(network, values)
+
+
+def _taken_for(network: "Network", images: "Tensor") -> "Tensor":
+    """``(N,)`` the class that a network takes each image for."""
+    import torch
+
     with torch.no_grad():
-        return names, values, torch.cat([network.eval()(part).argmax(1) for part in values.split(32)])
+        return torch.cat([network.eval()(part).argmax(1) for part in images.split(32)])
 
 
 def _labelled(network: "Network", data: str, count: int) -> "tuple[list[str], Tensor, Tensor]":
@@ -211,6 +218,7 @@ def _labelled(network: "Network", data: str, count: int) -> "tuple[list[str], Te
 
     from pendio.ascent.attacks.goal import eight_bit
     from pendio.data.opening import open as open_data
+    from pendio.nn.network import unit_range
 
     if count < 1:
         raise InputError(f"--count must be at least 1, got {count}")
@@ -220,7 +228,7 @@ def _labelled(network: "Network", data: str, count: int) -> "tuple[list[str], Te
         raise InputError(f"--data '{data}' has classes the network does not know: {', '.join(unknown[:5])}")
     split = examples.split("test")
     batch = split.take(torch.arange(min(count, len(split))))
-    values = batch.inputs.float() / 255 if batch.inputs.dtype == torch.uint8 else batch.inputs.float()
+    values = unit_range(batch.inputs).float()
     if values.ndim != 4 or values.shape[1] != network.shape[0]:
         raise InputError(f"--data '{data}' has no images of {network.shape[0]} channels")
     numbers = torch.tensor([network.classes.index(name) for name in examples.classes])
@@ -242,9 +250,7 @@ def _goal(network: "Network", labels: "Tensor", images: "Tensor", target: str | 
         shift = (uniforms(seed, 0, torch.arange(len(labels)), 1)[:, 0] * (len(network.classes) - 1)).long() + 1
         return Goal((labels + shift) % len(network.classes), targeted=True)
     number = class_number(network, target)
-    with torch.no_grad():
-        now = torch.cat([network.eval()(part).argmax(1) for part in images.split(32)])
-    same = (now == number).nonzero()[:, 0]
+    same = (_taken_for(network, images) == number).nonzero()[:, 0]
     if len(same):
         raise InputError(f"--target {target}: image {int(same[0]) + 1} is taken for it already; choose another class")
     return Goal(torch.full_like(labels, number), targeted=True)

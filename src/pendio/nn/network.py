@@ -6,7 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["Network"]
+__all__ = ["Network", "unit_range"]
+
+
+def unit_range(images: Tensor) -> Tensor:
+    """Images as floats in [0, 1]: bytes divided by 255, floats as they are."""
+    return images.float() / 255 if images.dtype == torch.uint8 else images
 
 
 class Network(nn.Module):

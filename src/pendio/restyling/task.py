@@ -7,6 +7,7 @@ from torch import Tensor
 from torchmetrics import MeanMetric
 
 from pendio.descent.task import Loss, Task
+from pendio.nn.network import unit_range
 from pendio.restyling.network import Restyler
 from pendio.restyling.perception import Perception, Seen
 
@@ -47,8 +48,7 @@ class Restyle(Task):
 
     def _prepared(self, inputs: Tensor) -> Tensor:
         """Images in [0, 1] with the restyler's channels."""
-        images = inputs.float() / 255 if inputs.dtype == torch.uint8 else inputs
-        return images.expand(-1, self.restyler.channels, -1, -1)
+        return unit_range(inputs).expand(-1, self.restyler.channels, -1, -1)
 
     def _judged(self, inputs: Tensor) -> tuple[Tensor, Seen]:
         """The loss of each image ``(N,)``, and what it is made of."""

@@ -6,13 +6,12 @@ import torch
 from torch import Tensor
 
 from pendio.ascent.attacks.goal import Attacked, Goal, Loss, check_images, check_loss, eight_bit
-from pendio.ascent.attacks.gradient import Levels, random_start, with_restarts
+from pendio.ascent.attacks.gradient import Levels, check_search, random_start, with_restarts
 from pendio.ascent.canvas import Pixels
 from pendio.ascent.climb import Climb, climb
 from pendio.ascent.constraints import Ball, Norm
 from pendio.ascent.reading import LOGITS, Precision, wide
 from pendio.ascent.rules import Evaluate, by_image
-from pendio.errors import InputError
 from pendio.nn.network import Network
 
 __all__ = ["AutoPGD", "checkpoints"]
@@ -47,10 +46,7 @@ class AutoPGD:
     mask: Tensor | None = None
 
     def __post_init__(self) -> None:
-        if not self.epsilon >= 0:
-            raise InputError(f"--epsilon must not be negative, got {self.epsilon:g}")
-        if self.steps < 1 or self.restarts < 1:
-            raise InputError(f"--steps and --restarts must be at least 1, got {self.steps} and {self.restarts}")
+        check_search(self.epsilon, self.steps, self.restarts)
 
     def __call__(
         self, network: Network, images: Tensor, goal: Goal, *, seed: int = 0, precision: Precision = "float32"

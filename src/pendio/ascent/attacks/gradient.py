@@ -15,7 +15,7 @@ from pendio.ascent.rules import Normalized, Rule, Sign
 from pendio.errors import InputError
 from pendio.nn.network import Network
 
-__all__ = ["PGD", "Levels", "fgsm", "iterative", "momentum", "random_start", "with_restarts"]
+__all__ = ["PGD", "Levels", "check_search", "fgsm", "iterative", "momentum", "random_start", "with_restarts"]
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,7 @@ class PGD:
     mask: Tensor | None = None
 
     def __post_init__(self) -> None:
-        if not self.epsilon >= 0:
-            raise InputError(f"--epsilon must not be negative, got {self.epsilon:g}")
-        if self.steps < 1 or self.restarts < 1:
-            raise InputError(f"--steps and --restarts must be at least 1, got {self.steps} and {self.restarts}")
+        check_search(self.epsilon, self.steps, self.restarts)
 
     def __call__(
         self, network: Network, images: Tensor, goal: Goal, *, seed: int = 0, precision: Precision = "float32"
@@ -107,6 +104,18 @@ class PGD:
     def _rule(self) -> Rule:
         size = self.step if self.step is not None else max(2.5 * self.epsilon / self.steps, 1 / 255)
         return Sign(min(size, self.epsilon), self.momentum) if self.norm == "linf" else Normalized(size)
+
+
+def check_search(epsilon: float, steps: int, restarts: int) -> None:
+    """Whether a ball can be searched so.
+
+    Raises:
+        InputError: a number is out of its range.
+    """
+    if not epsilon >= 0:
+        raise InputError(f"--epsilon must not be negative, got {epsilon:g}")
+    if steps < 1 or restarts < 1:
+        raise InputError(f"--steps and --restarts must be at least 1, got {steps} and {restarts}")
 
 
 def random_start(ball: Ball, seed: int, attempt: int) -> Tensor:
