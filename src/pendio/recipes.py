@@ -5,20 +5,21 @@ from typing import Any
 
 from pendio.errors import InputError, did_you_mean
 from pendio.nn.network import Network
+from pendio.reinforcement.presets import AGENTS, preset
 from pendio.runs.diagnosis import Diagnosis, Evidence
 from pendio.runs.diagnosis import diagnose as find
 from pendio.runs.run import Run
 
 __all__ = ["diagnose", "load", "network", "report", "train"]
 
-TASKS = ("classify", "restyle")
+TASKS = ("classify", "restyle", *AGENTS)
 
 
 def train(task: str, progress: bool = True, **options: Any) -> Run:
     """Train, as ``pendio train TASK`` does.
 
     Args:
-        task: "classify" or "restyle".
+        task: one of ``pendio list tasks``.
         progress: show how it goes on standard error.
         options: those of the command line, with underscores: ``data="digits", epochs=10, lr=1e-3``.
 
@@ -27,6 +28,11 @@ def train(task: str, progress: bool = True, **options: Any) -> Run:
     """
     if task not in TASKS:
         raise InputError(f"unknown task '{task}': {did_you_mean(task, TASKS)}")
+    if task in AGENTS:
+        from pendio.reinforcement.recipe import KINDS, train_agent
+
+        known = preset(task, str(options.get("env", "")))
+        return train_agent(task, KINDS[task].of({**known, **options}), progress)
     if task == "restyle":
         from pendio.restyling.options import RestyleOptions
         from pendio.restyling.recipe import restyle
@@ -53,6 +59,10 @@ def load(name: str | Path, weights: str | None = None) -> Any:
     if not Path(name).is_dir():
         return trained_network(name, weights)
     run = Run.open(name)
+    if run.recipe in AGENTS:
+        from pendio.reinforcement.recipe import load_agent
+
+        return load_agent(run)
     if run.recipe == "restyle":
         from pendio.restyling.recipe import load_restyler
 
@@ -74,13 +84,21 @@ def network(name: str | Path, weights: str | None = None) -> Network:
     return found
 
 
-def report(folder: str | Path) -> Run:
-    """Rebuild the report of a run, as ``pendio report`` does.
+def report(folder: str | Path, env: str | None = None) -> Run:
+    """Rebuild the report of a run, as ``pendio report`` does; ``env`` as for :func:`pendio.reinforcement.recipe.load_agent`.
 
     Raises:
         InputError: there is no run, its files are damaged, or its data is gone.
     """
     run = Run.open(folder)
+    if run.recipe in AGENTS:
+        from pendio.reinforcement.recipe import load_agent
+        from pendio.reinforcement.report import write_report as write_played
+
+        write_played(run, load_agent(run, env))
+        return run
+    if env is not None:
+        raise InputError(f"--env is for runs of agents, and '{folder}' is one of 'train {run.recipe}'")
     if run.recipe == "restyle":
         from pendio.restyling import recipe
         from pendio.restyling.report import write_report as write_restyled
@@ -103,6 +121,10 @@ def diagnose(folder: str | Path) -> list[Diagnosis]:
         InputError: as for :func:`report`.
     """
     run = Run.open(folder)
+    if run.recipe in AGENTS:
+        from pendio.reinforcement.diagnosis import diagnose_run
+
+        return diagnose_run(run)
     if run.recipe == "restyle":
         # Nothing is right or wrong here: what there is to look at are the curves and the gradients.
         return find(Evidence(run.history(), run.layers()))

@@ -40,7 +40,9 @@ from pendio.pictures.curves import draw_curves
 from pendio.pictures.grids import draw_grid
 from pendio.pictures.lines import draw_lines
 from pendio.pictures.paths import draw_paths
-from pendio.recipes import network, train
+from pendio.recipes import load, network, train
+from pendio.reinforcement.evaluation import evaluate_agent
+from pendio.reinforcement.playing import film
 from pendio.runs.files import writing
 from pendio.runs.page import Picture, Section, Table, write_page
 from pendio.runs.run import Run
@@ -343,6 +345,31 @@ def _fooled(out: Path) -> Section:
     )
 
 
+def _acting(out: Path) -> Section:
+    table = train("qlearn", env="FrozenLake-v1", env_steps=600_000, progress=False, out=str(out / "lake"))
+    pole = train("dqn", env="CartPole-v1", progress=False, out=str(out / "pole"))
+    lake, agent = evaluate_agent(load(table.folder), 1_000), load(pole.folder)
+    film(agent, out / "pole.gif")
+    balanced = evaluate_agent(agent, 100)
+    rows = [
+        (name, float(found.played.returns.mean()), float(found.random.returns.mean()), found.optimal or "")
+        for name, found in (("FrozenLake-v1", lake), ("CartPole-v1", balanced))
+    ]
+    return Section(
+        "Learn by acting",
+        text="On a frozen lake, where a step in three goes where it was meant, a table of action values learns the way from "
+        "reward alone; the world is small enough to be solved exactly beside it. A pole on a cart has no table: a deep "
+        "Q-network balances it.",
+        code="pendio train qlearn --env FrozenLake-v1\npendio train dqn --env CartPole-v1\n"
+        "pendio play tour/pole --gif pole.gif\npendio solve FrozenLake-v1 --out lake.png",
+        tables=[Table(("world", "mean return", "of random actions", "the best there can be"), rows)],
+        pictures=[
+            _picture(table, "world", "Values and policy, learned and true."),
+            _picture(pole, "curves", "How the network learned to balance."),
+        ],
+    )
+
+
 STOPS = (
     Stop("One neuron, and many", _neurons),
     Stop("Walk down in the open", _descent),
@@ -355,5 +382,6 @@ STOPS = (
     Stop("Look inside", _inside),
     Stop("Dream and paint", _dreams),
     Stop("Change its mind", _fooled),
+    Stop("Learn by acting", _acting),
 )
 """The stops, in order."""

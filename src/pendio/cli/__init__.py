@@ -10,7 +10,9 @@ import pendio.cli.ascending
 import pendio.cli.attacking
 import pendio.cli.dreaming
 import pendio.cli.looking
+import pendio.cli.playing
 import pendio.cli.principles
+import pendio.cli.solving
 import pendio.cli.training  # noqa: F401  (commands register themselves)
 from pendio.cli.app import app, train
 from pendio.cli.config import take_config

@@ -6,8 +6,10 @@ from typing import Any
 import cyclopts
 import yaml
 
-from pendio.cli.app import train
+from pendio.cli.app import say, train
 from pendio.errors import InputError
+from pendio.options import flag
+from pendio.reinforcement.presets import preset
 
 __all__ = ["take_config"]
 
@@ -15,7 +17,8 @@ __all__ = ["take_config"]
 def take_config(arguments: list[str]) -> list[str]:
     """The arguments without ``--config FILE``, whose options become the defaults of ``train``.
 
-    ``--resume --out RUN`` takes the run's own config as if it were named.
+    ``--resume --out RUN`` takes the run's own config as if it were named. Without either, an agent gets its environment's
+    preset.
     """
     path = _option(arguments, "--config")
     rest = [text for text in arguments if not text.startswith("--config=")]
@@ -25,11 +28,31 @@ def take_config(arguments: list[str]) -> list[str]:
     if path is None and "--resume" in rest:
         own = Path(_option(rest, "--out") or "") / "config.yaml"
         path = str(own) if own.is_file() else None
+    task, environment = (rest[1:2] or [""])[0], _option(rest, "--env")
     if path is not None:
-        options = _config_options(Path(path))
+        options, source = _config_options(Path(path)), path
+    else:
+        known = preset(task, environment or "")
+        options, source = {name.replace("_", "-"): value for name, value in known.items()}, "presets"
+        taken = [_spelt(name, value) for name, value in known.items() if not _names(rest, name)]
+        if taken:
+            say(f"preset for {environment}: {' '.join(taken)}")
+    if options:
         # Under their commands' names, because a flat option named as a command, such as style, would be left out.
-        train.config = [cyclopts.config.Dict({"train": dict.fromkeys(train, options)}, source=path)]
+        train.config = [cyclopts.config.Dict({"train": dict.fromkeys(train, options)}, source=source)]
     return rest
+
+
+def _names(arguments: list[str], name: str) -> bool:
+    """Whether an option is among the arguments."""
+    spellings = (flag(name), flag(f"no_{name}"))
+    return any(text.partition("=")[0] in spellings for text in arguments)
+
+
+def _spelt(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return flag(name if value else f"no_{name}")
+    return f"{flag(name)} {value}"
 
 
 def _option(arguments: list[str], name: str) -> str | None:

@@ -145,6 +145,10 @@ def _catalogue(what: str) -> dict[str, str]:
         return {
             "classify": "tell classes apart: images, points, tables",
             "restyle": "repaint any image in the style of one, in one pass",
+            "qlearn": "learn a table of action values in a world of states",
+            "dqn": "learn a network of action values: a deep Q-network",
+            "reinforce": "learn a policy from whole episodes",
+            "ppo": "learn a policy by small steps; continuous actions too",
         }
     if what == "models":
         from pendio.classification.models import LITE0, MODELS
@@ -163,6 +167,7 @@ def _catalogue(what: str) -> dict[str, str]:
         "FOLDER": "images, one subfolder a class (restyle: as they lie), with or without train/ val/ test/",
         "FILE.csv": "image path and label; or a table, with --target COLUMN",
         "FILE.npz": "arrays x and y, or x_train, y_train, x_val, …",
+        "--env ID": "any Gymnasium environment (CartPole-v1, FrozenLake-v1, Taxi-v4 …), or module:factory of your own",
     }
 
 

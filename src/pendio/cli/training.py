@@ -9,7 +9,9 @@ from rich.table import Table
 
 from pendio.classification.options import Classify
 from pendio.cli.app import Json, app, console, print_json, say, train
+from pendio.cli.playing import evaluate_agents
 from pendio.errors import InputError
+from pendio.reinforcement.presets import AGENTS
 from pendio.restyling.options import RestyleOptions
 
 if TYPE_CHECKING:
@@ -48,9 +50,12 @@ def evaluate(
     *runs: str,
     data: str | None = None,
     split: Literal["train", "val", "test", "all"] | None = None,
+    episodes: int | None = None,
+    seed: int | None = None,
+    env: str | None = None,
     json_: Json = False,
 ) -> None:
-    """Measure trained runs on held-out data; several runs are measured as one ensemble.
+    """Measure trained runs on held-out data, several classifiers as one ensemble; agents, by letting them play.
 
     Parameters
     ----------
@@ -60,6 +65,12 @@ def evaluate(
         Other data to measure on, for classifiers with the same class names; by default what the first run was trained on.
     split
         Which examples: by default the test split, or all of --data.
+    episodes
+        Of agents: how many each plays; by default 100.
+    seed
+        Of agents: of the first episode; by default 0.
+    env
+        Of agents: another environment of the same form; needed where a run's own is code of yours (module:factory).
     """
     from pendio.classification.evaluation import evaluate_classifiers
     from pendio.classification.recipe import load_classifier, open_data, run_options
@@ -68,6 +79,13 @@ def evaluate(
     if not runs:
         raise InputError("give one run folder or more: pendio evaluate RUN …")
     opened = [Run.open(folder) for folder in runs]
+    if any(run.recipe in AGENTS for run in opened):
+        if not all(run.recipe in AGENTS for run in opened) or data is not None or split is not None:
+            raise InputError("agents are measured by playing, without --data and --split, and apart from other runs")
+        evaluate_agents(opened, 100 if episodes is None else episodes, seed or 0, env, json_)
+        return
+    if (episodes, seed, env) != (None, None, None):
+        raise InputError("--episodes, --seed and --env are for runs of agents")
     if any(run.recipe == "restyle" for run in opened):
         if len(opened) > 1:
             raise InputError("a run of 'train restyle' is measured alone: give one run folder")
@@ -213,17 +231,19 @@ def _write_predictions(folder: Path, made: list[Any]) -> None:
 
 
 @app.command
-def report(run: str) -> None:
+def report(run: str, *, env: str | None = None) -> None:
     """Rebuild a run's report.html.
 
     Parameters
     ----------
     run
         A run folder.
+    env
+        Of an agent whose environment is code of yours: module:factory, as when it was trained.
     """
     from pendio.recipes import report as rebuild
 
-    opened = rebuild(run)
+    opened = rebuild(run, env)
     print(f"wrote {opened.folder}/report.html")
 
 

@@ -1,5 +1,6 @@
 """Finding out where a loss stopped being a finite number."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -87,10 +88,13 @@ class Guard:
         Raises:
             LossNotFinite: this loss, or one since the last look, is not finite.
         """
+        if self._patience == 1:
+            if not math.isfinite(float(total.detach())):
+                raise LossNotFinite(step)
+            return
         self._bad_step = torch.where((self._bad_step < 0) & ~total.isfinite(), step, self._bad_step)
-        if self._patience > 1:
-            optimizer.found_inf = (self._bad_step >= 0).float()  # type: ignore[attr-defined]
-            optimizer.grad_scale = None  # type: ignore[attr-defined]
+        optimizer.found_inf = (self._bad_step >= 0).float()  # type: ignore[attr-defined]
+        optimizer.grad_scale = None  # type: ignore[attr-defined]
         if step % self._patience == 0:
             self.look()
 

@@ -11,17 +11,17 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from pendio.descent.averaging import Average
-from pendio.descent.devices import launch, loggers, reading_processes
+from pendio.descent.devices import denormals_flushed, launch, loggers, reading_processes
 from pendio.descent.finite import Guard, LossNotFinite, NotFiniteError, first_not_finite
 from pendio.descent.interruption import Interrupted, Interruption
 from pendio.descent.monitor import Monitor
 from pendio.descent.optimizers import lr_factor, make_optimizer, set_lr
 from pendio.descent.plan import Plan
 from pendio.descent.progress import Bar
-from pendio.descent.task import Task, TrainingData
+from pendio.descent.task import Living, SourceFailed, Task, TrainingData
 from pendio.descent.turns import Step, Turns
 from pendio.errors import InputError
-from pendio.runs.diagnosis import Evidence, LayerStep, diagnose
+from pendio.runs.diagnosis import Evidence, LayerStep
 from pendio.runs.run import Run, next_folder, versions
 
 __all__ = ["evaluate", "fit"]
@@ -58,11 +58,12 @@ def fit(
     Raises:
         InputError: the plan does not fit the data, or the folder exists, is damaged or cannot be written.
         NotFiniteError: the loss became NaN or infinite.
+        SourceFailed: the data failed; what has been learned is saved.
         Interrupted: after SIGINT or SIGTERM, when all is saved.
     """
     folder = Path(out) if out is not None else next_folder(type(task).__name__.lower(), "data")
     fabric = launch(plan)
-    with torch.random.fork_rng(), Interruption() as interruption:
+    with torch.random.fork_rng(), denormals_flushed(), Interruption() as interruption:
         walk = _Walk(task, data, plan, fabric, folder, interruption)
         with Bar(progress and fabric.is_global_zero, walk.total_steps, plan.epochs) as bar:
             walk.start(resume, dict(config or {}), bar)
@@ -181,9 +182,11 @@ class _Walk:
         if problem is not None:
             raise problem
         if resuming:
-            self._restore(self.run.state())
+            lost = self._restore(self.run.state())
             self._history, self._layers = self.run.history(), self.run.layers()
             bar.note(f"going on in {self.folder} after step {self.step} of {self.total_steps}")
+            if lost:
+                bar.note(lost)
         elif resume:
             bar.note(f"nothing to resume in {self.folder}: starting there")
         self.loggers = loggers(self.plan, self.folder) if self.fabric.is_global_zero else []
@@ -215,6 +218,10 @@ class _Walk:
             self.guard.look()
         except LossNotFinite as bad:
             raise self._blame(bad.step) from None
+        except SourceFailed as failure:
+            self.save()
+            raise SourceFailed(f"{failure}; what was learned until then is saved: when that is mended, go on with "
+                               f"--resume --out {self.folder}") from failure  # fmt: skip
         self.epoch += 1
         self.step_in_epoch = 0
 
@@ -225,6 +232,7 @@ class _Walk:
         if self.step_in_epoch == 0:
             self.monitor.before_step()
         losses, stop = self.take_step(batch, self.step, self.interruption.requested)
+        self.task.after_step()
         if self.step_in_epoch == 0:
             self._layers.append(self.monitor.after_step())
         self.sums[0] += losses[0].total
@@ -257,6 +265,7 @@ class _Walk:
             "lr": self.optimizers[0].param_groups[0]["lr"],
             "loss": float(self.sums[0] / self.sums[1]),
             **{f"val_{name}": value for name, value in metrics.items()},
+            **(self.train_data.tell() if isinstance(self.train_data, Living) else {}),
             "examples_per_second": round(self.speed, 1),
             "skipped": len(self.train_data.failures) + len(self.val_data.failures),
             "best": improved,
@@ -274,7 +283,7 @@ class _Walk:
         """Say what goes wrong while there is time to stop, each thing once."""
         # The start and what came last: looking at everything each time would take ever longer.
         history, layers = (items[:1] + items[1:][-_LOOK_BACK:] for items in (self._history, self._layers))
-        for finding in diagnose(Evidence(history, layers)):
+        for finding in self.task.diagnose(Evidence(history, layers)):
             if finding.kind not in self._told:
                 self._told.add(finding.kind)
                 bar.note(f"diagnosis: {finding.sentence} ({finding.evidence}) Try {finding.flag}")
@@ -317,7 +326,10 @@ class _Walk:
         return (_moved(batch, self.fabric.device) for batch in batches)
 
     def _blame(self, step: int) -> NotFiniteError:
-        """Look again at the batch of ``step``, which the weights have not moved from, for what was not finite."""
+        """Look again at the batch of ``step``, which the weights have not moved from, for what was not finite.
+
+        A living source cannot give a batch again: the next one it gives must do.
+        """
         batch = next(iter(self._batches(self.step_in_epoch - (self.step - step))))
         culprit = first_not_finite(self.task, lambda: [player.loss(batch) for player in self.task.players()])
         return NotFiniteError(
@@ -344,9 +356,12 @@ class _Walk:
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "average": self.average.state_dict() if self.average else None,
             "batch": self.batch,
+            "data": self.train_data.state_dict() if isinstance(self.train_data, Living) else None,
         }
 
-    def _restore(self, state: dict[str, Any]) -> None:
+    def _restore(self, state: dict[str, Any]) -> str:
+        """Take up a state; a sentence on what could not be, empty where all could."""
+        lost = ""
         try:
             if state["batch"] != self.batch and state["step_in_epoch"]:
                 raise InputError(f"the run in '{self.folder}' stopped within an epoch of batches of {state['batch']}; "
@@ -357,6 +372,8 @@ class _Walk:
             if self.average and state["average"]:
                 self.average.load_state_dict(state["average"])
             self.epoch, self.step_in_epoch, self.step = state["epoch"], state["step_in_epoch"], state["step"]
+            if isinstance(self.train_data, Living):
+                lost = self.train_data.load_state_dict(state["data"])
             self.stale, self.best = state["stale"], None if state["best"] is None else tuple(state["best"])
             self.sums.copy_(state["sums"])
             self._seed_epoch()
@@ -367,3 +384,4 @@ class _Walk:
         except (KeyError, ValueError, RuntimeError, TypeError) as error:
             raise InputError(f"the state in '{self.folder}' does not fit this model and plan: "
                              f"{' '.join(str(error).split())[:200]}") from error  # fmt: skip
+        return lost

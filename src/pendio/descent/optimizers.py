@@ -68,8 +68,9 @@ def lr_factor(plan: Plan, step: int, steps_per_epoch: int, total_steps: int) -> 
     """Learning rate of a step relative to the plan's, in [0, 1].
 
     With warm-up of w steps it rises as (step + 1)/(w + 1); then, with t in [0, 1) the share of the remaining steps done:
-    ``cosine`` (1 + cos πt)/2 (Loshchilov and Hutter, 2017); ``step`` drops by ``step_factor`` every ``step_every``
-    epochs; ``onecycle`` rises from 1/25 to 1 by t = 0.3 and falls to 1/250,000, both along cosines (Smith, 2018).
+    ``linear`` falls as 1 − t; ``cosine`` as (1 + cos πt)/2 (Loshchilov and Hutter, 2017); ``step`` drops by ``step_factor``
+    every ``step_every`` epochs; ``onecycle`` rises from 1/25 to 1 by t = 0.3 and falls to 1/250,000, both along cosines
+    (Smith, 2018).
     """
     warmup = round(plan.warmup * steps_per_epoch)
     if step < warmup:
@@ -78,6 +79,8 @@ def lr_factor(plan: Plan, step: int, steps_per_epoch: int, total_steps: int) -> 
     match plan.schedule:
         case "constant":
             return 1.0
+        case "linear":
+            return 1 - min(t, 1.0)
         case "step":
             return plan.step_factor ** (step // (plan.step_every * steps_per_epoch))
         case "cosine":

@@ -45,7 +45,7 @@ class Plan:
     l2: float = 0.0
     """Strength of the penalty l2/2·Σw² on weights, never on biases and normalisation."""
 
-    schedule: Literal["constant", "step", "cosine", "onecycle"] = "cosine"
+    schedule: Literal["constant", "linear", "step", "cosine", "onecycle"] = "cosine"
     """How the learning rate changes over the run."""
 
     warmup: float = 0.0

@@ -1,18 +1,20 @@
 """What the reports of all runs have in common: how training went, why, and how to do it again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import yaml
 
 from pendio.data.examples import Data
 from pendio.pictures.curves import draw_curves
 from pendio.pictures.layers import draw_layers
-from pendio.runs.diagnosis import Evidence, diagnose
+from pendio.runs.diagnosis import Diagnosis, Evidence, diagnose
 from pendio.runs.files import replacing
 from pendio.runs.page import Picture, Section, Table
 from pendio.runs.run import Run
 
 __all__ = ["about_data", "closing", "draw_training", "write_pictures"]
+
+Diagnose = Callable[[Evidence], list[Diagnosis]]
 
 _CAPTION = "Gradient of each weight tensor, and its update relative to it, in each epoch's first step."
 
@@ -57,13 +59,16 @@ def about_data(data: Data, text: str, pictures: Sequence[Picture] = ()) -> Secti
     )
 
 
-def closing(run: Run, pictures: Mapping[str, bytes], more: str = "") -> list[Section]:
+def closing(
+    run: Run, pictures: Mapping[str, bytes], more: str = "", diagnose: Diagnose = diagnose
+) -> list[Section]:  # fmt: skip
     """The last sections of a report: diagnosis, the command that does it again, configuration.
 
     Args:
         run: the run.
         pictures: of :func:`draw_training`.
         more: what ``pendio diagnose`` looks at beside the curves and gradients.
+        diagnose: what finds out what went wrong.
     """
     found = diagnose(Evidence(run.history(), run.layers()))
     rows = [(finding.sentence, finding.evidence, finding.fix, finding.flag) for finding in found]

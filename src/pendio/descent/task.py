@@ -3,12 +3,15 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Loss", "Player", "Source", "Task", "TrainingData"]
+from pendio.errors import InputError
+from pendio.runs.diagnosis import Diagnosis, Evidence, diagnose
+
+__all__ = ["Living", "Loss", "Player", "Source", "SourceFailed", "Task", "TrainingData"]
 
 
 class Loss(NamedTuple):
@@ -73,6 +76,13 @@ class Task(nn.Module, ABC):
         """Whose turn it is, in order, in each step."""
         return [Player("model", [self], self.loss)]
 
+    def diagnose(self, evidence: Evidence) -> list[Diagnosis]:
+        """What went wrong, as far as a run's curves and gradients tell; empty where nothing did."""
+        return diagnose(evidence)
+
+    def after_step(self) -> None:
+        """What else changes when all players have had their turns: nothing, unless a task says so."""
+
 
 class Source(Protocol):
     """Examples in batches: see :class:`pendio.data.examples.Split` for what the arguments mean."""
@@ -104,6 +114,27 @@ class Source(Protocol):
     @property
     def failures(self) -> Sequence[Any]:
         """Examples that could not be read so far."""
+        ...
+
+
+class SourceFailed(InputError):  # noqa: N818  (a signal to the loop, which saves what has been learned)
+    """A source can give no more examples, for a reason that the person who made it can mend."""
+
+
+@runtime_checkable
+class Living(Protocol):
+    """A source that changes as it is read, such as one that plays; between two batches it can be saved."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to go on, in tensors and plain values."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> str:
+        """Go on where :meth:`state_dict` was taken; a sentence on what could not be taken up, empty where all could."""
+        ...
+
+    def tell(self) -> dict[str, float]:
+        """What is worth writing down of the time since the last call."""
         ...
 
 

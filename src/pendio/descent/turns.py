@@ -12,7 +12,7 @@ from pendio.descent.optimizers import penalize
 from pendio.descent.plan import Plan
 from pendio.descent.task import Loss, Task
 
-__all__ = ["Step", "Turns", "split_batch"]
+__all__ = ["Step", "Turns", "clip", "split_batch"]
 
 
 class Turns(nn.Module):
@@ -59,6 +59,8 @@ class Step:
         self._guard = guard
         self._weights = [[p for group in optimizer.param_groups for p in group["params"]] for optimizer in optimizers]
         self._direct = plan.accumulate == 1 and fabric.world_size == 1
+        # In full precision Fabric's wrapper has nothing to add, and small networks would notice what it costs.
+        self._run = turns._forward_module if self._direct and plan.precision == "float32" else turns
 
     def __call__(self, batch: Any, step: int, stop: bool) -> tuple[list[Loss], bool]:
         """Every player's loss over the whole batch, and whether any process was asked to stop.
@@ -75,10 +77,14 @@ class Step:
         return losses, stop
 
     def _backward(self, index: int, batch: Any, stop: bool) -> tuple[Loss, bool]:
-        self._optimizers[index].zero_grad(set_to_none=True)
+        for parameter in self._weights[index]:
+            parameter.grad = None
         if self._direct:
-            total, weight = self._turns(index, batch)
-            self._fabric.backward(total / weight)
+            total, weight = self._run(index, batch)
+            if self._run is self._turns:
+                self._fabric.backward(total / weight)
+            else:
+                (total / weight).backward()
             return Loss(total.detach(), weight), stop
         parts = split_batch(batch, self._plan.accumulate)
         sums = torch.zeros(3, device=self._fabric.device)
@@ -101,5 +107,18 @@ class Step:
         if plan.l1 or plan.l2:
             penalize(self._weights[index], plan.l1, plan.l2)
         if plan.clip is not None:
-            torch.nn.utils.clip_grad_norm_(self._weights[index], plan.clip, foreach=True)
+            clip(self._weights[index], plan.clip)
         optimizer.step()
+
+
+def clip(parameters: Sequence[Tensor], most: float) -> None:
+    """Scale gradients down to a total norm of ``most`` where they exceed it."""
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    if not gradients:
+        return
+    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    if norm.device.type != "cpu":
+        torch._foreach_mul_(gradients, (most / norm).clamp(max=1.0))
+    elif norm > most:
+        # A CPU can be asked: most gradients need no second pass.
+        torch._foreach_mul_(gradients, float(most / norm))
