@@ -77,6 +77,10 @@ def network(name: str | Path, weights: str | None = None) -> Network:
         InputError: as for :func:`load`, or the task has no single network.
     """
     loaded = load(name, weights)
+    if isinstance(name, str | Path) and Path(name).is_dir() and Run.open(name).recipe in AGENTS:
+        from pendio.reinforcement.prediction import network_of
+
+        return network_of(loaded)
     found = loaded if isinstance(loaded, Network) else getattr(loaded, "network", None)
     if not isinstance(found, Network):
         raise InputError(f"'{name}' is a run of 'train {Run.open(name).recipe}', whose network has no classes; "

@@ -314,6 +314,110 @@ def waves_count_once(patch):
     patch.setattr(canvas.torch, "full_like", lambda like, value: original(like, value / 2))
 
 
+def the_reward_is_forgotten(patch):
+    import pendio.reinforcement.planning as module
+
+    original = module.q_from_v
+    patch.setattr(module, "q_from_v", lambda mdp, values: original(mdp, values) - mdp.expected_rewards)
+
+
+def the_discount_is_forgotten(patch):
+    import pendio.reinforcement.planning as module
+
+    def q_from_v(mdp, values):
+        return mdp.expected_rewards + (mdp.continuation @ values).reshape(mdp.expected_rewards.shape)
+
+    patch.setattr(module, "q_from_v", q_from_v)
+
+
+def exploring_never_takes_the_best(patch):
+    import pendio.reinforcement.planning as module
+
+    original = module.epsilon_greedy
+
+    def without(q, epsilon):
+        found = original(q, epsilon)
+        return found - (q == q.max(1, keepdims=True)) * epsilon / q.shape[1]
+
+    patch.setattr(module, "epsilon_greedy", without)
+
+
+def terminal_states_are_bootstrapped(patch):
+    from pendio.reinforcement.replay import Replay
+
+    original = Replay._returns
+
+    def returns(self, rows):
+        rewards, ends, discounts = original(self, rows)
+        return rewards, ends, discounts + (discounts == 0) * self.discount
+
+    patch.setattr(Replay, "_returns", returns)
+
+
+def sums_drift_with_each_change(patch):
+    from pendio.reinforcement.priorities import SumTree
+
+    original = SumTree.update
+
+    def update(self, indices, values):
+        original(self, indices, values)
+        self._sums[0] += 1e-9
+
+    patch.setattr(SumTree, "update", update)
+
+
+def the_last_leaves_are_never_found(patch):
+    from pendio.reinforcement.priorities import SumTree
+
+    find = SumTree.find
+
+    def skewed(self, prefixes):
+        return find(self, prefixes * 0.97)
+
+    patch.setattr(SumTree, "find", skewed)
+
+
+def the_table_discounts_twice(patch):
+    from pendio.reinforcement.dqn import QLearning
+
+    original = QLearning.loss
+
+    def loss(self, batch):
+        return original(self, batch._replace(discounts=0.9 * batch.discounts))
+
+    patch.setattr(QLearning, "loss", loss)
+
+
+def the_mean_action_follows(patch):
+    from pendio.reinforcement.dqn import DQN
+
+    patch.setattr(DQN, "future", lambda self, observations: self.target(observations).mean(1))
+
+
+def advantages_run_into_the_next_episode(patch):
+    import pendio.exact.policy as rows
+    import pendio.reinforcement.advantages as module
+
+    original = module.generalized_advantages
+
+    def running(rewards, values, next_values, terminated, ended, *rest):
+        return original(rewards, values, next_values, terminated, ended & False, *rest)
+
+    patch.setattr(rows, "generalized_advantages", running)
+
+
+def the_gradient_is_doubled(patch):
+    import pendio.exact.policy as rows
+    import pendio.reinforcement.policy_gradient as module
+
+    def gains(log_probs, old, advantages, clip):
+        return 2 * (log_probs - old).exp() * advantages
+
+    for room in (module, rows):
+        if hasattr(room, "clipped_gains"):
+            patch.setattr(room, "clipped_gains", gains)
+
+
 SABOTAGE = {
     the_input_descends: "visualize-linear",
     the_border_is_misjudged: "attack-l2",
@@ -349,6 +453,16 @@ SABOTAGE = {
     labels_are_not_smoothed: "cross-entropy",
     f1_is_the_plain_mean: "f1",
     colours_are_normalised_as_for_another_network: "efficientnet",
+    the_reward_is_forgotten: "value-iteration-lake",
+    the_discount_is_forgotten: "q-from-v",
+    exploring_never_takes_the_best: "epsilon-greedy",
+    terminal_states_are_bootstrapped: "n-step-return",
+    sums_drift_with_each_change: "sum-tree",
+    the_last_leaves_are_never_found: "prioritised-sampling",
+    the_table_discounts_twice: "q-learning-rule",
+    the_mean_action_follows: "dqn-table",
+    advantages_run_into_the_next_episode: "gae",
+    the_gradient_is_doubled: "ppo-first-step",
 }
 
 

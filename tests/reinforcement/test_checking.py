@@ -13,7 +13,7 @@ MISTAKES = {
     worlds.ListReward: r"gave the reward array\(\[1\.\]\) at step 1; expected a finite number",
     worlds.TextReward: "gave the reward '1.0' at step 1; expected a finite number",
     worlds.Leaving: r"observation of step 3 .*: its value at \[0\] is -7, outside \[0, inf\]; widen the space's bounds",
-    worlds.WrongType: r"observation of reset\(\) .*: it has shape \(2,\) and type float64, the space says \(2,\) and float32",
+    worlds.WrongType: r"observation of reset\(\) .*: it has shape \(2,\) and type float64, .* \(2,\) and float32",
     worlds.WrongShape: r"it has shape \(3,\) and type float32, the space says \(2,\) and float32; make both alike",
     worlds.Ragged: r"it is \[1, \[2, 3\]\], which is no array of numbers",
     worlds.Unseeded: r"starts differently from the same seed; in reset\(\), call super\(\).reset\(seed=seed\)",

@@ -108,8 +108,23 @@ def test_a_config_does_it_again(lake, cli, tmp_path):
 def test_a_run_that_was_stopped_goes_on_to_the_bit(task, tmp_path):
     """The same weights after stopping in the middle of an epoch as without stopping; replay, worlds and chance included."""
     given = {
-        "qlearn": {"env": "CliffWalking-v1", "environments": 4, "train_every": 8, "updates": 4, "schedule": "constant"},
-        "dqn": {"env": "CartPole-v1", "hidden": "16", "priority": 0.6, "n_step": 3, "train_every": 8},
+        "qlearn": {
+            "env": "FrozenLake-v1",
+            "settings": "is_slippery=false",
+            "environments": 4,
+            "train_every": 8,
+            "updates": 4,
+            "schedule": "constant",
+        },
+        "dqn": {
+            "env": "CartPole-v1",
+            "hidden": "16",
+            "priority": 0.6,
+            "n_step": 3,
+            "train_every": 8,
+            "updates": 4,
+            "schedule": "constant",
+        },
     }[task] | {"env_steps": 3_000, "epochs": 3, "episodes": 3, "progress": False, "save_every": 1e6}
     whole = pendio.train(task, out=str(tmp_path / "whole"), **given)
     part = pendio.train(task, out=str(tmp_path / "part"), steps=137, **given)
@@ -223,3 +238,35 @@ def test_a_decision_process_in_a_file_is_learned_and_played(cli, tmp_path):
     history = Run.open("run").history()
     assert history[-1]["val_q_error"] < 0.1
     assert "toss: won (reward 1)" in cli("play", "run", "--episodes", 3).out
+
+
+def test_an_agent_says_what_it_would_do_row_by_row(lake, cart, cli, tmp_path):
+    (tmp_path / "states.csv").write_text("state\n0\n14\n")
+    decisions = json.loads(cli("predict", lake.folder, "states.csv", "--json").out)
+    table = pendio.load(lake.folder).values()
+    assert [decision["input"] for decision in decisions] == ["states.csv:2", "states.csv:3"]
+    assert decisions[1]["action"] == "right"
+    assert list(decisions[0]["scores"].values()) == pytest.approx(table[0].tolist())
+    (tmp_path / "poles.csv").write_text("x,v,angle,w\n0,0,0.1,0.5\n")
+    text = cli("predict", cart.folder, "poles.csv").out
+    values = pendio.load(cart.folder).action_values(torch.tensor([[0, 0, 0.1, 0.5]]).numpy())[0]
+    assert text.startswith(f"poles.csv:2: {('left', 'right')[int(values.argmax())]} (left {float(values[0]):.4g}")
+    assert "4, an observation a row" in mistake(cli("predict", cart.folder, "states.csv"))
+    (tmp_path / "states.csv").write_text("state\n16\n")
+    assert "from 0 to 15" in mistake(cli("predict", lake.folder, "states.csv"))
+    assert "--top" in mistake(cli("predict", lake.folder, "states.csv", "--top", 3))
+
+
+def test_the_network_of_an_agent_can_be_taken_elsewhere_and_looked_into(lake, cart, cli):
+    from pendio.recipes import network
+
+    seen = torch.randn(5, 4)
+    agent = pendio.load(cart.folder)
+    decides = network(cart.folder)
+    assert decides.classes == ("left", "right")
+    assert torch.allclose(decides(seen), agent.action_values(seen.numpy()))
+    states = torch.eye(16)
+    assert torch.allclose(network(lake.folder)(states), torch.from_numpy(pendio.load(lake.folder).values()))
+    exported = json.loads(cli("export", cart.folder, "--to", "torch-export", "--json").out)
+    assert exported["max_difference"] < 1e-5
+    assert "parameters 259," in cli("summary", cart.folder).out

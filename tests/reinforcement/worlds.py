@@ -78,6 +78,8 @@ gymnasium.register(LIMITED, Counting, max_episode_steps=4)
 class Raising(Counting):
     """Raises at a step."""
 
+    metadata = {"render_modes": []}  # noqa: RUF012
+
     def __init__(self, at=3, length=1_000):
         super().__init__(length)
         self.at = at
@@ -95,6 +97,8 @@ class RaisingAtStart(Counting):
 
 class BadReward(Counting):
     """Earns something else at a step."""
+
+    metadata = {"render_modes": []}  # noqa: RUF012
 
     def __init__(self, at=3, length=1_000, reward=float("nan")):
         super().__init__(length)

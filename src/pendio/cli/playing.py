@@ -14,7 +14,7 @@ from pendio.reinforcement.policy_options import PPOOptions, ReinforceOptions
 if TYPE_CHECKING:
     from pendio.runs.run import Run
 
-__all__ = ["curves", "dqn", "evaluate_agents", "play", "ppo", "qlearn", "reinforce"]
+__all__ = ["curves", "dqn", "evaluate_agents", "play", "ppo", "qlearn", "reinforce", "tell_decisions"]
 
 
 @train.command
@@ -161,3 +161,18 @@ def evaluate_agents(runs: "list[Run]", episodes: int, seed: int, env: str | None
         table.add_row(str(run.folder), *("" if result[name] is None else f"{result[name]:.4g}" for name in names))
     print(f"{episodes} episodes each, from seed {seed}; the agents always do what seems best")
     console().print(table)
+
+
+def tell_decisions(run: str, inputs: tuple[str, ...], json_: bool) -> None:
+    """What ``pendio predict`` does with an agent."""
+    from pendio.recipes import load
+    from pendio.reinforcement.prediction import decide
+
+    made = list(decide(load(run), inputs))
+    if json_:
+        print_json([decision.to_dict() for decision in made])
+        return
+    for decision in made:
+        scores = ", ".join(f"{name} {value:.4g}" for name, value in decision.scores.items())
+        action = decision.action if isinstance(decision.action, str) else ", ".join(f"{x:.4g}" for x in decision.action)
+        print(f"{decision.input}: {action}{f' ({scores})' if scores else ''}")

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from pendio.classification.options import Classify
 from pendio.cli.app import Json, app, console, print_json, say, train
-from pendio.cli.playing import evaluate_agents
+from pendio.cli.playing import evaluate_agents, tell_decisions
 from pendio.errors import InputError
 from pendio.reinforcement.presets import AGENTS
 from pendio.restyling.options import RestyleOptions
@@ -142,14 +142,14 @@ def _evaluate_restyler(run: "Run", data: str | None, split: str | None, json_: b
 
 @app.command
 def predict(network: str, *inputs: str, top: int | None = None, out: Path | None = None, json_: Json = False) -> None:
-    """Say what is in images; with a run of 'train restyle', repaint images, GIFs and videos.
+    """Say what is in images; with a run of 'train restyle', repaint them; with an agent, say what it would do.
 
     Parameters
     ----------
     network
         A run folder, efficientnet-lite0, timm:NAME or torchvision:NAME.
     inputs
-        Image files, folders of them, or names of embedded photos (photos: all); for tables and points, CSV files.
+        Image files, folders of them, or names of embedded photos (photos: all); for tables, points and agents, CSV files.
     top
         How many classes to print; by default 5.
     out
@@ -162,6 +162,11 @@ def predict(network: str, *inputs: str, top: int | None = None, out: Path | None
 
     if not inputs:
         raise InputError("give one input or more: pendio predict NETWORK INPUT …")
+    if Path(network).is_dir() and Run.open(network).recipe in AGENTS:
+        if top is not None or out is not None:
+            raise InputError("--top and --out are for other runs than those of agents")
+        tell_decisions(network, inputs, json_)
+        return
     if Path(network).is_dir() and Run.open(network).recipe == "restyle":
         if top is not None:
             raise InputError("--top is for classifiers; a run of 'train restyle' repaints images")

@@ -51,8 +51,8 @@ def _draw_beside(axes: Axes, history: Sequence[Mapping[str, Any]]) -> None:
         _plot(axes, history, "val_q_error", ORANGE, "largest error of Q")
         axes.set_ylabel("‖Q − Q*‖∞")
         errors = _column(history, "val_q_error")
-        errors = errors[np.isfinite(errors)]
-        if errors.min() > 0 and errors.max() > 20 * errors.min():
+        errors = errors[errors > 0]  # an error of 0 leads the line out of a logarithmic axis
+        if len(errors) and errors.max() > 20 * errors.min():
             axes.set_yscale("log")
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axes.yaxis.set_minor_formatter(NullFormatter())

@@ -79,8 +79,8 @@ class Arena:
         # Within 32 bits, which is as much as many environments take for a seed.
         base = seed * 1_000_003 % 2**31
         chosen = [int(each) for each in (range(base, base + count) if seeds is None else seeds)]
-        if min(chosen) < 0:
-            raise InputError(f"--seed must be 0 or more, got {min(chosen) if seeds is not None else seed}")
+        if (least := min([seed, *chosen])) < 0:
+            raise InputError(f"--seed must be 0 or more, got {least}")
         self.steps = self.episodes = 0
         self._returns = np.zeros(count)
         self._lengths = np.zeros(count, dtype=np.int64)

@@ -110,6 +110,8 @@ def _reward_scale(history: History) -> Diagnosis | None:
 def _never_ends(history: History) -> Diagnosis | None:
     if any(record.get("remembered_ends", 1.0) > 0 or record["val_terminated"] > 0 for record in history):
         return None
+    if history[-1]["episodes"] < 10:
+        return None
     return Diagnosis(
         "no-terminal",
         "No terminal state was ever reached: every episode was cut off by the limit of steps.",

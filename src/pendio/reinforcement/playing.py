@@ -113,6 +113,8 @@ class _Moment(NamedTuple):
 def _moments(agent: Agent, environment: Environment, seed: int, shown: list[Shown]) -> Iterator[_Moment]:
     """Each moment of an episode, the first included; when it is over, it is among those shown."""
     stack, name = agent.stack, agent.world.name
+    if seed < 0:
+        raise InputError(f"--seed must be 0 or more, got {seed}")
     with playing(name, f"in reset(seed={seed})"):
         seen = np.asarray(environment.reset(seed=seed)[0])
     observation = np.concatenate([seen] * stack) if stack > 1 else seen

@@ -192,6 +192,10 @@ class ActorCritic(nn.Module):
         """Of actions alone."""
         return self._over(self.policy(self._seen(observations)))
 
+    def decider(self) -> nn.Module:
+        """The network of the policy alone: from observations to logits, or to means of actions in units of their bounds."""
+        return self.policy if self.observed is None else nn.Sequential(self.observed, self.policy)
+
     def values(self, observations: Tensor) -> Tensor:
         """V alone, ``(N,)``; there must be a critic."""
         return self._worth(cast(nn.Module, self.value), self._seen(observations))

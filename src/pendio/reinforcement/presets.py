@@ -35,6 +35,10 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             "gae_lambda": 0.8, "discount": 0.98,
         },
         "Acrobot-v1": {"passes": 8, "gae_lambda": 0.94, "standardize": True, "epochs": 10},
+        "LunarLander-v3": {
+            "environments": 16, "rollout": 1_024, "batch": 256, "passes": 4, "gae_lambda": 0.98, "discount": 0.999,
+            "entropy": 0.01, "lr": 1e-3, "env_steps": 1_000_000, "epochs": 20,
+        },
         "Pendulum-v1": {"environments": 4, "rollout": 1_024, "discount": 0.9, "batch": 64, "epochs": 8},
         "FrozenLake-v1": {
             "environments": 64, "rollout": 64, "batch": 1_024, "passes": 4, "lr": 1e-2, "hidden": "", "env_steps": 400_000,

@@ -78,7 +78,7 @@ def draw_agent(run: Run, agent: Agent) -> dict[str, bytes]:
         visits = np.bincount(remembered.observations, minlength=agent.world.states).astype(np.float64)
         panel = Panel("visits in the replay", visits)
         pictures["coverage"] = draw_world([panel], agent.world.mdp.grid, (), agent.world.mdp.letters)
-    if layers := run.layers():
+    if not isinstance(agent, QLearning) and (layers := run.layers()):
         pictures["layers"] = draw_layers(
             {name: [steps[name].gradient for steps in layers if name in steps] for name in layers[0]},
             {name: [steps[name].ratio for steps in layers if name in steps] for name in layers[0]},

@@ -8,7 +8,7 @@ from pendio.errors import InputError, did_you_mean
 from pendio.pictures.learning import draw_seeds
 from pendio.runs.run import Run
 
-__all__ = ["draw_runs"]
+__all__ = ["draw_runs", "group_runs"]
 
 _OWN = ("seed", "out", "resume")
 """Options in which runs of one group may differ."""
@@ -38,13 +38,18 @@ def draw_runs(runs: Sequence[Run], metric: str | None = None) -> bytes:
         known = sorted(name for name in shared if name.startswith("val_"))
         raise InputError(f"not all runs have a metric '{chosen}': {did_you_mean(chosen, known)}")
     over = "env_steps" if "env_steps" in shared else "epoch"
-    groups: dict[str, list[Any]] = {}
-    for run, history in histories:
-        groups.setdefault(_group(run), []).append((run, history))
-    names = _names([members[0][0] for members in groups.values()])
-    drawn = {name: [history for _, history in members] for name, members in zip(names, groups.values(), strict=True)}
+    read = {id(run): history for run, history in histories}
+    drawn = {name: [read[id(run)] for run in members] for name, members in group_runs(runs).items()}
     labels = ("steps played" if over == "env_steps" else "epoch", chosen.removeprefix("val_").replace("_", " "))
     return draw_seeds(drawn, over, chosen, labels)
+
+
+def group_runs(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """Runs that differ in their seed alone, by a name that tells their group from the others."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(_group(run), []).append(run)
+    return dict(zip(_names([members[0] for members in groups.values()]), groups.values(), strict=True))
 
 
 def _options(run: Run) -> dict[str, Any]:
