@@ -27,8 +27,8 @@ def by_pendio(env: str, steps: int, discount: float) -> tuple[float, float, NDAr
         began = time.perf_counter()
         run = pendio.train(
             "qlearn", progress=False, env=env, env_steps=steps, environments=1_024, train_every=1_024, batch=1_024,
-            updates=1, start=1_024, epochs=1, episodes=1, discount=discount, out=f"{folder}/run", epsilon_end=0.3, explore=1.0,
-            replay=1_000_000,
+            updates=1, start=1_024, epochs=1, episodes=1, discount=discount, out=f"{folder}/run", epsilon_end=0.3,
+            explore=1.0, replay=1_000_000,
         )  # fmt: skip
         seconds = time.perf_counter() - began
         updates = run.history()[-1]["step"] * 1_024

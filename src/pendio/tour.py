@@ -347,7 +347,7 @@ def _fooled(out: Path) -> Section:
 
 def _acting(out: Path) -> Section:
     table = train("qlearn", env="FrozenLake-v1", env_steps=600_000, progress=False, out=str(out / "lake"))
-    pole = train("dqn", env="CartPole-v1", progress=False, out=str(out / "pole"))
+    pole = train("ppo", env="CartPole-v1", env_steps=40_000, epochs=10, progress=False, out=str(out / "pole"))
     lake, agent = evaluate_agent(load(table.folder), 1_000), load(pole.folder)
     film(agent, out / "pole.gif")
     balanced = evaluate_agent(agent, 100)
@@ -358,9 +358,9 @@ def _acting(out: Path) -> Section:
     return Section(
         "Learn by acting",
         text="On a frozen lake, where a step in three goes where it was meant, a table of action values learns the way from "
-        "reward alone; the world is small enough to be solved exactly beside it. A pole on a cart has no table: a deep "
-        "Q-network balances it.",
-        code="pendio train qlearn --env FrozenLake-v1\npendio train dqn --env CartPole-v1\n"
+        "reward alone; the world is small enough to be solved exactly beside it. A pole on a cart has no table: a network "
+        "learns to balance it by small steps of its policy, or, as a deep Q-network, by what actions are worth.",
+        code="pendio train qlearn --env FrozenLake-v1\npendio train ppo --env CartPole-v1\npendio train dqn --env CartPole-v1\n"
         "pendio play tour/pole --gif pole.gif\npendio solve FrozenLake-v1 --out lake.png",
         tables=[Table(("world", "mean return", "of random actions", "the best there can be"), rows)],
         pictures=[

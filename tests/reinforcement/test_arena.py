@@ -1,6 +1,7 @@
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from pendio.descent.task import SourceFailed
@@ -170,6 +171,16 @@ def test_the_vector_form_obeys_the_same_laws_and_limit():
     assert lengths == [9] * 12
 
 
+def test_the_vector_form_is_taken_where_it_shows_the_same():
+    assert isinstance(GymEnvironments(open_world("CartPole-v1"), 2)._vector, CartPoleVectorEnv)
+    gymnasium.register("tests-Twofold-v0", worlds.Counting, vector_entry_point=CartPoleVectorEnv)
+    try:
+        side = GymEnvironments(open_world("tests-Twofold-v0", limit=3), 2)
+        assert [step[3][0] for step in told(side, 2, worlds.always(0), 3)[0]] == [1, 2, 3]
+    finally:
+        del gymnasium.registry["tests-Twofold-v0"]
+
+
 def test_settings_of_the_limit_reach_the_vector_form_too():
     arena = Arena(open_world("CartPole-v1", "max_episode_steps=5,sutton_barto_reward=true"), 2)
     steps, episodes = played(arena, lambda seen: np.array([0, 1]), 5)
@@ -241,7 +252,7 @@ def test_where_episodes_differ_the_step_is_told_as_far_as_it_is_known():
         (worlds.BadReward, "at=30,reward=-.inf", "gave the reward -inf at step 30 of an episode"),
         (worlds.Leaving, "at=30,value=.nan", "left its observation_space at step 30 of an episode: nan"),
         (worlds.Leaving, "at=30,value=.inf", "left its observation_space at step 30 of an episode: inf"),
-        (worlds.Outgrown, "", "left its observation_space at step 30 of an episode: 8"),
+        (worlds.Outgrown, "", "left its observation_space at step 30 of an episode: 3"),
     ],
 )
 def test_what_is_no_number_or_no_state_stops_play(made, settings, message):
@@ -250,6 +261,14 @@ def test_what_is_no_number_or_no_state_stops_play(made, settings, message):
     with pytest.raises(SourceFailed, match=message) as caught:
         arena.step(np.zeros(2, np.int64))
     assert "\n" not in str(caught.value)
+
+
+def test_one_bad_environment_among_good_ones_stops_play():
+    arena = Arena(opened(worlds.SometimesBad, "at=30"), 9)
+    assert 0 < (arena.observations[:, 1] % 3 == 0).sum() < 9
+    played(arena, worlds.always(0), 29)
+    with pytest.raises(SourceFailed, match="gave the reward nan at step 30 of an episode"):
+        arena.step(np.zeros(9, np.int64))
 
 
 def test_what_fails_while_environments_are_made_is_told():
@@ -282,6 +301,19 @@ def test_a_seed_decides_on_everything(name, seed):
     assert any(
         not np.array_equal(one.next_observations, two.next_observations) for one, two in zip(first, other, strict=True)
     )
+
+
+def test_neighbouring_seeds_share_no_episode():
+    firsts = [Arena(opened(worlds.Counting), 8, seed=seed).observations[:, 1].tolist() for seed in range(4)]
+    assert len({first for each in firsts for first in each}) == 32
+    np.testing.assert_array_equal(Arena(opened(worlds.Counting), 8).observations[:, 1], firsts[0])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_environment_alone_plays_too(name):
+    arena = Arena(open_world(name, limit=5), 1)
+    played(arena, worlds.always(0), 12)
+    assert arena.episodes == 2
 
 
 @pytest.mark.parametrize("name", NAMES)

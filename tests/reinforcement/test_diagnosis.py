@@ -7,8 +7,8 @@ from pendio.runs.diagnosis import Evidence
 
 HEALTHY = {
     "epoch": 1, "step": 1, "loss": 0.1, "val_return": 10.0, "val_discounted": 8.0, "val_expected": 8.2,
-    "val_terminated": 1.0, "val_length": 10.0, "env_steps": 1_000.0, "episodes": 100.0, "remembered": 900.0, "remembered_ends": 0.1,
-    "reward_largest": 1.0, "rewarded": 0.5, "rarest_action": 0.4,
+    "val_terminated": 1.0, "val_length": 10.0, "env_steps": 1_000.0, "episodes": 100.0, "remembered": 900.0,
+    "remembered_ends": 0.1, "reward_largest": 1.0, "rewarded": 0.5, "rarest_action": 0.4,
 }  # fmt: skip
 
 

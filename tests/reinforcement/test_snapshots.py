@@ -69,6 +69,19 @@ def test_a_snapshot_is_not_changed_by_playing_on():
     assert through_a_file(state) == kept
 
 
+def test_tensors_of_a_snapshot_are_copies():
+    arena = Arena(opened(worlds.Tensors), 2)
+    played_on(arena, 0, 3)
+    state = arena.state_dict()
+    kept = through_a_file(state)
+    told = played_on(arena, 1, 4)
+    again = Arena(arena.world, 2, seed=5)
+    assert again.load_state_dict(state) is True
+    assert played_on(again, 1, 4) == told
+    again.load_state_dict(kept)
+    assert played_on(again, 1, 4) == told
+
+
 def test_frames_of_a_snapshot_are_not_changed_by_playing_on():
     arena = Arena(opened(worlds.Frames), 2, stack=2)
     state = arena.state_dict()

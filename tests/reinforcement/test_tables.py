@@ -77,13 +77,34 @@ def test_a_state_behind_the_last_possible_first_one_is_never_drawn():
     assert shares.cumsum()[9] < 1
     mdp = MDP.from_rows([[s, 0, s, 1, 0, False] for s in range(11)], (11, 1), start=shares)
     side = TableEnvironments(mdp, 1, 5)
-
-    class Highest:
-        def random(self, count):
-            return np.full(count, np.nextafter(1, 0))
-
-    side._random = Highest()
+    side._random = Drawn(np.nextafter(1, 0))
     assert side._first(3).tolist() == [9, 9, 9]
+
+
+class Drawn:
+    """A generator of one number."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def random(self, count=None):
+        return self.number if count is None else np.full(count, self.number)
+
+
+@pytest.mark.parametrize(
+    ("number", "branch"), [(0.0, 1), (0.25, 3), (np.nextafter(0.25, 0), 1), (np.nextafter(1, 0), 3)]
+)
+def test_branches_that_cannot_happen_are_never_drawn(number, branch):
+    shape = (1, 1, 5)
+    chances = np.array([0, 0.25, 0, 0.75, 0]).reshape(shape)
+    rewards = np.arange(5.0).reshape(shape)
+    mdp = MDP(np.zeros(shape), chances, rewards, np.zeros(shape), np.ones(1))
+    side, environment = TableEnvironments(mdp, 2, 9), TableEnvironment(mdp)
+    side.reset([0])
+    environment.reset(seed=0)
+    side._random, environment.np_random = Drawn(number), Drawn(number)
+    assert side.step(np.zeros(2, np.int64))[0].rewards.tolist() == [branch, branch]
+    assert environment.step(0)[1] == branch
 
 
 def circle(**options):

@@ -2,6 +2,7 @@
 
 import gymnasium
 import numpy as np
+import torch
 from gymnasium import spaces
 from gymnasium.envs.toy_text import FrozenLakeEnv
 from gymnasium.wrappers import TimeLimit, TransformReward
@@ -106,6 +107,13 @@ class BadReward(Counting):
 
     def earned(self, action):
         return self.reward if self.count == self.at else 1.0
+
+
+class SometimesBad(BadReward):
+    """Earns no number at a step, in every third episode by its first observation."""
+
+    def earned(self, action):
+        return super().earned(action) if self.first % 3 == 0 else 1.0
 
 
 class ListReward(Counting):
@@ -353,7 +361,7 @@ class Outgrown(FromOne):
 
     def step(self, action):
         self.count += 1
-        return 9 if self.count == 30 else 1, 1.0, False, False, {}
+        return 4 if self.count == 30 else 1, 1.0, False, False, {}
 
 
 class Continuous(Counting):
@@ -434,6 +442,24 @@ class Walk(Counting):
 
     def load_state_dict(self, state):
         self.count, self.first, self.places = state["count"], state["first"], list(state["places"])
+
+
+class Tensors(Counting):
+    """Adds up its actions in a tensor, in place."""
+
+    def reset(self, *, seed=None, options=None):
+        self.sum = torch.zeros(1)
+        return super().reset(seed=seed)
+
+    def earned(self, action):
+        self.sum += int(action) + 1
+        return float(self.sum)
+
+    def state_dict(self):
+        return {"count": self.count, "first": self.first, "sum": self.sum}
+
+    def load_state_dict(self, state):
+        self.count, self.first, self.sum = state["count"], state["first"], state["sum"].clone()
 
 
 class Unstorable(Walk):

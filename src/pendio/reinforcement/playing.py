@@ -1,6 +1,7 @@
 """Watching an agent play: as a moving picture, or as text in the terminal."""
 
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,8 @@ def film(agent: Agent, path: Path, episodes: int = 1, seed: int = 0, rate: float
     if "rgb_array" not in (modes := _modes(agent)):
         raise InputError(f"environment '{agent.world.name}' draws no pictures: its render_modes are {modes}; "
                          "give it the mode 'rgb_array', or watch it as text without --gif")  # fmt: skip
+    # Pictures are drawn into memory: without this, pygame looks for a screen and complains where there is none.
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
     environment = agent.world.make("rgb_array")
     own = float(environment.metadata.get("render_fps") or _USUAL_RATE)
     shown: list[Shown] = []
