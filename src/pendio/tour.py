@@ -360,8 +360,9 @@ def _acting(out: Path) -> Section:
         text="On a frozen lake, where a step in three goes where it was meant, a table of action values learns the way from "
         "reward alone; the world is small enough to be solved exactly beside it. A pole on a cart has no table: a network "
         "learns to balance it by small steps of its policy, or, as a deep Q-network, by what actions are worth.",
-        code="pendio train qlearn --env FrozenLake-v1\npendio train ppo --env CartPole-v1\npendio train dqn --env CartPole-v1\n"
-        "pendio play tour/pole --gif pole.gif\npendio solve FrozenLake-v1 --out lake.png",
+        code="pendio train qlearn --env FrozenLake-v1\npendio train ppo --env CartPole-v1\n"
+        "pendio train dqn --env CartPole-v1\npendio play tour/pole --gif pole.gif\n"
+        "pendio solve FrozenLake-v1 --out lake.png",
         tables=[Table(("world", "mean return", "of random actions", "the best there can be"), rows)],
         pictures=[
             _picture(table, "world", "Values and policy, learned and true."),

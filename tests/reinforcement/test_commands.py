@@ -209,6 +209,9 @@ def test_an_environment_that_fails_in_an_episode_costs_nothing_that_was_learned(
         (("dqn", "--env", "CartPole-v1", "--settings", "gravity=2"), "gravity"),
         (("qlearn", "--env", "none.json"), "none.json"),
         (("dqn",), "--env"),
+        (("dqn", "--env", "CartPole-v1", "--dropout", 0.1), "--dropout 0.1: agents have none"),
+        (("ppo", "--env", "CartPole-v1", "--workers", 2), "--environments"),
+        (("dqn", "--env", "CartPole-v1", "--priority", 0.5, "--accumulate", 2), "--accumulate"),
     ],
 )
 def test_a_mistake_costs_one_line(cli, arguments, words):

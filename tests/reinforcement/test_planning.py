@@ -178,7 +178,9 @@ def test_the_start_is_worth_its_mean():
 @given(st.integers(0, 10**6), st.sampled_from([0.3, 0.9, 0.99, 1.0]))
 def test_no_policy_is_better(seed, discount):
     mdp = random_mdp(3, 2, 3, discount, seed)
-    mdp = replace(mdp, terminal=mdp.terminal | (np.arange(3) == 0))  # a branch of each action ends, so that all policies do
+    mdp = replace(
+        mdp, terminal=mdp.terminal | (np.arange(3) == 0)
+    )  # a branch of each action ends, so that all policies do
     best = np.max([evaluate_policy(mdp, np.array(policy)) for policy in itertools.product(range(2), repeat=3)], axis=0)
     for method in METHODS:
         solution = method(mdp)

@@ -180,6 +180,25 @@ class UnseededReused(Unseeded):
         return self.array
 
 
+class UnseededParts(UnseededReused):
+    """The same in a dictionary."""
+
+    observation_space = spaces.Dict({"both": Counting.observation_space, "still": spaces.Discrete(2)})
+
+    def seen(self):
+        return {"both": super().seen(), "still": 1}
+
+
+class Trembling(UnseededReused):
+    """Starts as it should, and then shows noise of its own, always in the same array."""
+
+    reset = Counting.reset
+
+    def step(self, action):
+        self.first = int(np.random.default_rng().integers(1_000_000))
+        return super().step(action)
+
+
 class Slippery(Counting):
     """Starts as it should, but slips by a generator of its own."""
 
@@ -196,6 +215,16 @@ class OldStep(Counting):
 class OldReset(Counting):
     def reset(self, *, seed=None, options=None):
         return super().reset(seed=seed)[0]
+
+
+class OldInfo(Counting):
+    def reset(self, *, seed=None, options=None):
+        return super().reset(seed=seed)[0], None
+
+
+class LongReset(Counting):
+    def reset(self, *, seed=None, options=None):
+        return (*super().reset(seed=seed), {})
 
 
 class NoInfo(Counting):
@@ -321,6 +350,22 @@ def unbounded_actions():
     return Of(taken=spaces.Box(-np.inf, np.inf, (2,)))
 
 
+def boxless():
+    raise gymnasium.error.DependencyNotInstalled("Box2D is not installed, run `pip install swig`")
+
+
+def jointless():
+    raise gymnasium.error.DependencyNotInstalled('Joints are missing,\nrun `pip install "joints"`')
+
+
+def actions_without_an_end():
+    return Of(taken=spaces.Box(np.float32([-1, -1]), np.float32([1, np.inf])))
+
+
+def actions_without_a_beginning():
+    return Of(taken=spaces.Box(np.float32([-np.inf, -1]), np.float32([1, 1])))
+
+
 def no_environment():
     return "an environment"
 
@@ -336,7 +381,34 @@ class Lying(Of):
         super().__init__(spaces.Dict({"door": spaces.Discrete(3), "place": spaces.Box(0, 1, (2,), np.float32)}))
 
     def seen(self):
-        return {"door": 1, "place": np.array([0, 2], np.float32)}
+        return {"door": 1, "place": np.array([1, 2], np.float32)}
+
+
+class Partless(Lying):
+    def seen(self):
+        return {"door": 1}
+
+
+class TooFew(Of):
+    def __init__(self):
+        super().__init__(spaces.Tuple([spaces.Discrete(3), spaces.Discrete(3)]))
+
+    def seen(self):
+        return (1,)
+
+
+class Strange(spaces.Space):
+    """A space of someone's own, which compares as it likes."""
+
+    def contains(self, x):
+        raise TypeError("cannot compare")
+
+    def sample(self, mask=None, probability=None):
+        return 0
+
+
+def strange():
+    return Of(Strange())
 
 
 class FromOne(gymnasium.Env):

@@ -219,6 +219,8 @@ def _make(name: str, settings: Mapping[str, Any], render: str | None, limit: int
                 made = _registered(name, attribute if colon else name, arguments, limit)
         except InputError:
             raise
+        except gymnasium.error.DependencyNotInstalled as error:
+            raise InputError(f"environment '{name}' needs a package: {needed_package(str(error))}") from error
         except Exception as error:  # whatever a user's code, or Gymnasium's, may raise
             raise InputError(f"environment '{name}' cannot be made{_with(arguments)}: {one_line(error)}") from error
     if not isinstance(made, gymnasium.Env):
@@ -238,8 +240,6 @@ def _registered(name: str, known: str, arguments: dict[str, Any], limit: int | N
     try:
         # Gymnasium's own check is left out: each environment is checked once, when it is opened.
         return gymnasium.make(known, disable_env_checker=True, **arguments)
-    except gymnasium.error.DependencyNotInstalled as error:
-        raise InputError(f"environment '{name}' needs a package: {needed_package(str(error))}") from error
     except gymnasium.error.DeprecatedEnv as error:
         raise InputError(f"unknown environment '{name}': {_nearest(known)}") from error
 

@@ -41,6 +41,15 @@ class AgentPlan(Plan):
     clip: float | None = 10.0
     """Scale gradients down to this total norm when they exceed it."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.dropout:
+            raise InputError(
+                f"--dropout {self.dropout:g}: agents have none, for what they do must be what they learn from"
+            )
+        if self.workers is not None:
+            raise InputError(f"--workers {self.workers}: agents read no files; give --environments")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TablePlan(AgentPlan):
@@ -162,6 +171,8 @@ class Exploring(Playing):
         for name in ("replay", "start", "train_every", "updates", "n_step"):
             if getattr(self, name) < 1:
                 raise InputError(f"{flag(name)} must be at least 1, got {getattr(self, name)}")
+        if self.priority and self.plan.accumulate > 1:
+            raise InputError("--accumulate cuts up the batch whose errors --priority needs; leave out one of them")
         if self.start >= self.env_steps:
             raise InputError(f"--start {self.start} leaves nothing to learn of {self.env_steps} --env-steps")
 
