@@ -42,7 +42,8 @@ def test_runs_that_differ_in_seed_alone_are_one_group(made):
 
 def test_where_a_run_was_written_does_not_count(made):
     runs = [made(name, options={"env": "E", "out": name, "resume": name == "b"}) for name in "ab"]
-    assert sizes(*runs) == {"dqn": 2}
+    runs.append(made("c", options={"resume": False, "out": "c", "env": "E"}))
+    assert sizes(*runs) == {"dqn": 3}
 
 
 def test_names_say_what_differs_first_the_world(made):
@@ -72,6 +73,8 @@ def test_names_are_never_the_same(made):
     names = list(group_runs(many))
     assert len(set(names)) == 4
     assert names[0] == "dqn, a 0, b 0, c 0, d 0 (m0)"
+    there = [made(f"{place}/same", options=dict.fromkeys("abcd", n // 2) | {"z": n}) for n, place in enumerate("wxyz")]
+    assert len(group_runs(there)) == 4
 
 
 def test_agents_are_drawn_over_the_steps_they_played(made):

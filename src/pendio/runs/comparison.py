@@ -72,9 +72,11 @@ def _names(runs: Sequence[Run]) -> list[str]:
         names += [name for name in sorted(own) if name not in (*_OWN, *_FIRST) and _varies(name, others)]
         parts = [f"{name} {own[name]}" for name in names if own.get(name) is not None][:_MOST]
         found.append(", ".join([run.recipe, *parts]))
-    return [
-        name if found.count(name) == 1 else f"{name} ({run.folder.name})" for name, run in zip(found, runs, strict=True)
-    ]
+    for told in (lambda run: run.folder.name, lambda run: run.folder):
+        found = [
+            name if found.count(name) == 1 else f"{name} ({told(run)})" for name, run in zip(found, runs, strict=True)
+        ]
+    return found
 
 
 def _varies(name: str, options: Sequence[dict[str, Any]]) -> bool:
