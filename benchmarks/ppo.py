@@ -34,10 +34,10 @@ from torch import Tensor, nn
 
 from pendio.descent.loop import fit
 from pendio.reinforcement.agent import Games, play
-from pendio.reinforcement.environments import World, open_world
-from pendio.reinforcement.policy_gradient import PolicyGradient
+from pendio.reinforcement.policy.policy_gradient import PolicyGradient
+from pendio.reinforcement.policy.rollout import Rollouts
 from pendio.reinforcement.policy_options import PPOOptions
-from pendio.reinforcement.rollout import Rollouts
+from pendio.reinforcement.worlds.environments import World, open_world
 
 ENVIRONMENTS, ROLLOUT, PASSES, DISCOUNT, GAE_LAMBDA, LR, CLIP = 8, 32, 20, 0.98, 0.8, 1e-3, 0.2
 

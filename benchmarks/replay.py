@@ -20,8 +20,8 @@ import gymnasium
 import numpy as np
 import torch
 
-from pendio.reinforcement.priorities import Priorities, PrioritySampler
-from pendio.reinforcement.replay import Replay, Transitions
+from pendio.reinforcement.values.priorities import Priorities, PrioritySampler
+from pendio.reinforcement.values.replay import Replay, Transitions
 
 ENVIRONMENTS, BATCH, ACTIONS = 8, 128, 4
 FORMS = {"4 numbers": ((4,), np.dtype(np.float32), 100_000), "84×84 bytes": ((1, 84, 84), np.dtype(np.uint8), 8_000)}

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import pendio
-from pendio.reinforcement.dqn import optimal_values
-from pendio.reinforcement.environments import open_world
+from pendio.reinforcement.values.dqn import optimal_values
+from pendio.reinforcement.worlds.environments import open_world
 
 
 def by_pendio(env: str, steps: int, discount: float) -> tuple[float, float, NDArray[Any]]:

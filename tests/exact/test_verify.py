@@ -315,14 +315,14 @@ def waves_count_once(patch):
 
 
 def the_reward_is_forgotten(patch):
-    import pendio.reinforcement.planning as module
+    import pendio.reinforcement.processes.planning as module
 
     original = module.q_from_v
     patch.setattr(module, "q_from_v", lambda mdp, values: original(mdp, values) - mdp.expected_rewards)
 
 
 def the_discount_is_forgotten(patch):
-    import pendio.reinforcement.planning as module
+    import pendio.reinforcement.processes.planning as module
 
     def q_from_v(mdp, values):
         return mdp.expected_rewards + (mdp.continuation @ values).reshape(mdp.expected_rewards.shape)
@@ -331,7 +331,7 @@ def the_discount_is_forgotten(patch):
 
 
 def exploring_never_takes_the_best(patch):
-    import pendio.reinforcement.planning as module
+    import pendio.reinforcement.processes.planning as module
 
     original = module.epsilon_greedy
 
@@ -343,7 +343,7 @@ def exploring_never_takes_the_best(patch):
 
 
 def terminal_states_are_bootstrapped(patch):
-    from pendio.reinforcement.replay import Replay
+    from pendio.reinforcement.values.replay import Replay
 
     original = Replay._returns
 
@@ -355,7 +355,7 @@ def terminal_states_are_bootstrapped(patch):
 
 
 def sums_drift_with_each_change(patch):
-    from pendio.reinforcement.priorities import SumTree
+    from pendio.reinforcement.values.priorities import SumTree
 
     original = SumTree.update
 
@@ -367,7 +367,7 @@ def sums_drift_with_each_change(patch):
 
 
 def the_last_leaves_are_never_found(patch):
-    from pendio.reinforcement.priorities import SumTree
+    from pendio.reinforcement.values.priorities import SumTree
 
     find = SumTree.find
 
@@ -378,7 +378,7 @@ def the_last_leaves_are_never_found(patch):
 
 
 def the_table_discounts_twice(patch):
-    from pendio.reinforcement.dqn import QLearning
+    from pendio.reinforcement.values.dqn import QLearning
 
     original = QLearning.loss
 
@@ -389,14 +389,14 @@ def the_table_discounts_twice(patch):
 
 
 def the_mean_action_follows(patch):
-    from pendio.reinforcement.dqn import DQN
+    from pendio.reinforcement.values.dqn import DQN
 
     patch.setattr(DQN, "future", lambda self, observations: self.target(observations).mean(1))
 
 
 def advantages_run_into_the_next_episode(patch):
     import pendio.exact.policy as rows
-    import pendio.reinforcement.advantages as module
+    import pendio.reinforcement.policy.advantages as module
 
     original = module.generalized_advantages
 
@@ -408,7 +408,7 @@ def advantages_run_into_the_next_episode(patch):
 
 def the_gradient_is_doubled(patch):
     import pendio.exact.policy as rows
-    import pendio.reinforcement.policy_gradient as module
+    import pendio.reinforcement.policy.policy_gradient as module
 
     def gains(log_probs, old, advantages, clip):
         return 2 * (log_probs - old).exp() * advantages

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import gymnasium
 import numpy as np
 
-from pendio.reinforcement.environments import World, open_world
+from pendio.reinforcement.worlds.environments import World, open_world
 
 __all__ = ["Counting", "world"]
 

@@ -3,7 +3,7 @@ import pytest
 
 from pendio.reinforcement.adapter import Predictor
 from pendio.reinforcement.agent import play
-from pendio.reinforcement.environments import open_world
+from pendio.reinforcement.worlds.environments import open_world
 
 from . import worlds
 from .worlds import Rule, always, opened

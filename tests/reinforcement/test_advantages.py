@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pendio.reinforcement.advantages import explained_variance, generalized_advantages, standardized
-from pendio.reinforcement.planning import discounted_returns
+from pendio.reinforcement.policy.advantages import explained_variance, generalized_advantages, standardized
+from pendio.reinforcement.processes.planning import discounted_returns
 
 
 def column(*numbers):

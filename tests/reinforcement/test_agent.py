@@ -4,7 +4,7 @@ import torch
 
 from pendio.descent.loop import evaluate
 from pendio.reinforcement.agent import Games, play
-from pendio.reinforcement.environments import open_world
+from pendio.reinforcement.worlds.environments import open_world
 
 from . import worlds
 from .worlds import Rule, always, opened

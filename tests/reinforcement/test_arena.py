@@ -6,9 +6,9 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from pendio.descent.task import SourceFailed
 from pendio.errors import InputError
-from pendio.reinforcement.arena import Arena, GymEnvironments
-from pendio.reinforcement.environments import open_world
-from pendio.reinforcement.tables import TableEnvironments
+from pendio.reinforcement.worlds.arena import Arena, GymEnvironments
+from pendio.reinforcement.worlds.environments import open_world
+from pendio.reinforcement.worlds.tables import TableEnvironments
 
 from . import worlds
 from .worlds import opened

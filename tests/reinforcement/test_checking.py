@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pendio.errors import InputError
-from pendio.reinforcement.checking import check, one_line, short
+from pendio.reinforcement.worlds.checking import check, one_line, short
 
 from . import worlds
 

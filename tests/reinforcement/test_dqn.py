@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from pendio.reinforcement.dqn import DQN, QLearning, optimal_values
-from pendio.reinforcement.environments import open_world
 from pendio.reinforcement.networks import ActionValues, QTable
-from pendio.reinforcement.replay import Sample
+from pendio.reinforcement.values.dqn import DQN, QLearning, optimal_values
+from pendio.reinforcement.values.replay import Sample
+from pendio.reinforcement.worlds.environments import open_world
 
 
 @pytest.fixture(scope="module")

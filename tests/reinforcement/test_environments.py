@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from pendio.errors import InputError
-from pendio.reinforcement.environments import action_names, is_code, open_world
-from pendio.reinforcement.mdp import MDP
-from pendio.reinforcement.settings import parse_settings
+from pendio.reinforcement.processes.mdp import MDP
+from pendio.reinforcement.worlds.environments import action_names, is_code, open_world
+from pendio.reinforcement.worlds.settings import parse_settings
 
 from . import worlds
 from .worlds import name_of, opened

@@ -3,9 +3,9 @@ import pytest
 
 from pendio.errors import InputError
 from pendio.reinforcement.agent import play
-from pendio.reinforcement.environments import open_world
 from pendio.reinforcement.evaluation import evaluate_agent, optimal_return, random_actions
-from pendio.reinforcement.planning import policy_at_limit, value_iteration
+from pendio.reinforcement.processes.planning import policy_at_limit, value_iteration
+from pendio.reinforcement.worlds.environments import open_world
 
 from . import worlds
 from .worlds import Rule, always, opened

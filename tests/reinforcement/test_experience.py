@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from pendio.errors import InputError
-from pendio.reinforcement.dqn import DQN, QLearning
-from pendio.reinforcement.environments import open_world
-from pendio.reinforcement.experience import Experience, epsilon_at, explored
 from pendio.reinforcement.networks import ActionValues
 from pendio.reinforcement.options import DQNOptions, QLearnOptions
+from pendio.reinforcement.values.dqn import DQN, QLearning
+from pendio.reinforcement.values.experience import Experience, epsilon_at, explored
+from pendio.reinforcement.worlds.environments import open_world
 
 
 def options(**given):

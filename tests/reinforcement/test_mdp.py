@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pendio.errors import InputError
-from pendio.reinforcement import transitions
-from pendio.reinforcement.mdp import MDP, random_mdp
+from pendio.reinforcement.processes import transitions
+from pendio.reinforcement.processes.mdp import MDP, random_mdp
 
 LAKE = MDP.from_environment(gymnasium.make("FrozenLake-v1"), 0.9)
 CLIFF = MDP.from_environment(gymnasium.make("CliffWalking-v1"))

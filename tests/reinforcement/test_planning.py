@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from pendio.errors import InputError
 from pendio.exact import planning as exact
-from pendio.reinforcement import endless, planning
-from pendio.reinforcement.mdp import MDP, random_mdp
-from pendio.reinforcement.planning import (
+from pendio.reinforcement.processes import endless, planning
+from pendio.reinforcement.processes.mdp import MDP, random_mdp
+from pendio.reinforcement.processes.planning import (
     bellman,
     cumulative_return,
     discounted_returns,

@@ -5,9 +5,9 @@ from PIL import Image
 
 from pendio.data.frames import read_frames
 from pendio.errors import InputError
-from pendio.reinforcement.environments import open_world
-from pendio.reinforcement.mdp import MDP
 from pendio.reinforcement.playing import Shown, film, watch
+from pendio.reinforcement.processes.mdp import MDP
+from pendio.reinforcement.worlds.environments import open_world
 
 from . import worlds
 from .worlds import Rule, always, opened

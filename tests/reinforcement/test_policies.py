@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from pendio.reinforcement.environments import World
-from pendio.reinforcement.policies import ActorCritic, Categorical, Gaussian, Standardize
+from pendio.reinforcement.policy.policies import ActorCritic, Categorical, Gaussian, Standardize
+from pendio.reinforcement.worlds.environments import World
 
 
 def world(kind="vector", shape=(4,), states=0, actions=3, low=(), high=()):

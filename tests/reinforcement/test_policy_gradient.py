@@ -10,11 +10,11 @@ from pendio.descent.loop import fit
 from pendio.descent.turns import split_batch
 from pendio.errors import InputError
 from pendio.reinforcement.agent import Games
-from pendio.reinforcement.environments import World, open_world
-from pendio.reinforcement.policies import ActorCritic
-from pendio.reinforcement.policy_gradient import Clipping, Decisions, PolicyGradient, clipped_gains
+from pendio.reinforcement.policy.policies import ActorCritic
+from pendio.reinforcement.policy.policy_gradient import Clipping, Decisions, PolicyGradient, clipped_gains
+from pendio.reinforcement.policy.rollout import Rollouts
 from pendio.reinforcement.policy_options import EpisodePlan, PPOOptions, ReinforceOptions, RolloutPlan
-from pendio.reinforcement.rollout import Rollouts
+from pendio.reinforcement.worlds.environments import World, open_world
 
 
 def world(kind="vector", shape=(3,), states=0, actions=4, low=(), high=()):

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pendio.errors import InputError
-from pendio.reinforcement.priorities import Priorities, PrioritySampler, SumTree
+from pendio.reinforcement.values.priorities import Priorities, PrioritySampler, SumTree
 
 sizes = st.sampled_from([1, 2, 15, 16, 17, 255, 256, 257, 4097])
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pendio.errors import InputError
-from pendio.reinforcement.priorities import Priorities
-from pendio.reinforcement.replay import Replay, Transitions
+from pendio.reinforcement.values.priorities import Priorities
+from pendio.reinforcement.values.replay import Replay, Transitions
 
 GOES_ON, TERMINATES, IS_CUT_OFF, IS_NONE = range(4)
 """What a step of an environment is."""

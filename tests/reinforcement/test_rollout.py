@@ -9,10 +9,10 @@ from gymnasium import spaces
 
 from pendio.descent.task import SourceFailed
 from pendio.errors import InputError
-from pendio.reinforcement.environments import open_world
-from pendio.reinforcement.policy_gradient import PolicyGradient
+from pendio.reinforcement.policy.policy_gradient import PolicyGradient
+from pendio.reinforcement.policy.rollout import Rollouts
 from pendio.reinforcement.policy_options import PPOOptions, ReinforceOptions
-from pendio.reinforcement.rollout import Rollouts
+from pendio.reinforcement.worlds.environments import open_world
 
 
 class Counting(gymnasium.Env):

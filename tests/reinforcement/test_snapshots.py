@@ -6,9 +6,9 @@ import torch
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from pendio.errors import InputError
-from pendio.reinforcement.arena import Arena, GymEnvironments
-from pendio.reinforcement.environments import open_world
-from pendio.reinforcement.snapshots import generator_state, restore_generator
+from pendio.reinforcement.worlds.arena import Arena, GymEnvironments
+from pendio.reinforcement.worlds.environments import open_world
+from pendio.reinforcement.worlds.snapshots import generator_state, restore_generator
 
 from . import worlds
 from .worlds import name_of, opened

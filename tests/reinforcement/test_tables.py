@@ -5,8 +5,8 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from scipy import stats
 
-from pendio.reinforcement.mdp import MDP, random_mdp
-from pendio.reinforcement.tables import TableEnvironment, TableEnvironments
+from pendio.reinforcement.processes.mdp import MDP, random_mdp
+from pendio.reinforcement.worlds.tables import TableEnvironment, TableEnvironments
 
 
 def chi_squared(counts, probabilities):

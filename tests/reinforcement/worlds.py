@@ -8,7 +8,7 @@ from gymnasium.envs.toy_text import FrozenLakeEnv
 from gymnasium.wrappers import TimeLimit, TransformReward
 
 from pendio.reinforcement.agent import Agent
-from pendio.reinforcement.environments import open_world
+from pendio.reinforcement.worlds.environments import open_world
 
 LIMITED = "tests-Counting-v0"
 

@@ -8,8 +8,8 @@ from pendio.cli.app import Json, app, print_json, say
 from pendio.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
-    from pendio.reinforcement.mdp import MDP
-    from pendio.reinforcement.planning import Solution
+    from pendio.reinforcement.processes.mdp import MDP
+    from pendio.reinforcement.processes.planning import Solution
 
 __all__ = ["solve"]
 
@@ -50,7 +50,7 @@ def solve(
     out
         A PNG file for the picture.
     """
-    from pendio.reinforcement.planning import policy_iteration, start_value, value_iteration
+    from pendio.reinforcement.processes.planning import policy_iteration, start_value, value_iteration
 
     mdp = _open(world, discount, settings)
     if horizon is not None:
@@ -72,8 +72,8 @@ def solve(
 
 
 def _open(world: str, discount: float | None, settings: str) -> "MDP":
-    from pendio.reinforcement.mdp import MDP
-    from pendio.reinforcement.settings import parse_settings
+    from pendio.reinforcement.processes.mdp import MDP
+    from pendio.reinforcement.worlds.settings import parse_settings
 
     if world.lower().endswith(".json"):
         if settings:
@@ -106,7 +106,7 @@ def _make(world: str, options: dict[str, Any]) -> Any:
 
 def _scores(mdp: "MDP", solution: "Solution") -> dict[str, float]:
     """Undiscounted, as scores are counted."""
-    from pendio.reinforcement.planning import finite_horizon, policy_at_limit, start_value
+    from pendio.reinforcement.processes.planning import finite_horizon, policy_at_limit, start_value
 
     if mdp.horizon is None:
         return {}

@@ -10,15 +10,15 @@ from torch import nn
 from pendio.descent.loop import fit
 from pendio.exact.check import Check
 from pendio.reinforcement.agent import Games
-from pendio.reinforcement.arena import Arena
-from pendio.reinforcement.dqn import DQN, QLearning
-from pendio.reinforcement.environments import World, open_world
-from pendio.reinforcement.experience import Experience, explored
-from pendio.reinforcement.mdp import MDP, random_mdp
 from pendio.reinforcement.networks import OneHot
 from pendio.reinforcement.options import QLearnOptions
+from pendio.reinforcement.processes.mdp import MDP, random_mdp
 from pendio.reinforcement.recipe import Played, one_thread
-from pendio.reinforcement.replay import Replay, Sample
+from pendio.reinforcement.values.dqn import DQN, QLearning
+from pendio.reinforcement.values.experience import Experience, explored
+from pendio.reinforcement.values.replay import Replay, Sample
+from pendio.reinforcement.worlds.arena import Arena
+from pendio.reinforcement.worlds.environments import World, open_world
 
 __all__ = ["CHECKS"]
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pendio.exact.check import Check
-from pendio.reinforcement import planning
-from pendio.reinforcement.mdp import MDP, random_mdp
+from pendio.reinforcement.processes import planning
+from pendio.reinforcement.processes.mdp import MDP, random_mdp
 
 __all__ = ["CHECKS"]
 

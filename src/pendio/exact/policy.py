@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pendio.exact.check import Check
-from pendio.reinforcement.advantages import generalized_advantages
-from pendio.reinforcement.environments import World
-from pendio.reinforcement.mdp import MDP
-from pendio.reinforcement.planning import discounted_returns
-from pendio.reinforcement.policies import ActorCritic
-from pendio.reinforcement.policy_gradient import Clipping, Decisions, PolicyGradient
+from pendio.reinforcement.policy.advantages import generalized_advantages
+from pendio.reinforcement.policy.policies import ActorCritic
+from pendio.reinforcement.policy.policy_gradient import Clipping, Decisions, PolicyGradient
+from pendio.reinforcement.processes.mdp import MDP
+from pendio.reinforcement.processes.planning import discounted_returns
+from pendio.reinforcement.worlds.environments import World
 
 __all__ = ["CHECKS"]
 

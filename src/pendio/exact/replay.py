@@ -8,8 +8,8 @@ import torch
 from scipy.special import chdtri
 
 from pendio.exact.check import Check
-from pendio.reinforcement.priorities import Priorities, SumTree
-from pendio.reinforcement.replay import Replay, Transitions
+from pendio.reinforcement.values.priorities import Priorities, SumTree
+from pendio.reinforcement.values.replay import Replay, Transitions
 
 __all__ = ["CHECKS"]
 

@@ -11,9 +11,9 @@ from torch import Tensor
 from torchmetrics import CatMetric
 
 from pendio.descent.task import Task
-from pendio.reinforcement.arena import Arena
 from pendio.reinforcement.diagnosis import diagnose_play
-from pendio.reinforcement.environments import World
+from pendio.reinforcement.worlds.arena import Arena
+from pendio.reinforcement.worlds.environments import World
 from pendio.runs.diagnosis import Diagnosis, Evidence
 
 __all__ = ["Act", "Agent", "Games", "Played", "play"]

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from pendio.errors import InputError
 from pendio.reinforcement.agent import Act, Agent, Played, play
-from pendio.reinforcement.environments import World
-from pendio.reinforcement.planning import finite_horizon, start_value
+from pendio.reinforcement.processes.planning import finite_horizon, start_value
+from pendio.reinforcement.worlds.environments import World
 
 __all__ = ["Evaluation", "evaluate_agent", "optimal_return", "random_actions"]
 

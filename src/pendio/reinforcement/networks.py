@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pendio.errors import InputError
-from pendio.reinforcement.environments import World
+from pendio.reinforcement.worlds.environments import World
 
 __all__ = ["ActionValues", "OneHot", "QTable", "body", "parse_hidden"]
 

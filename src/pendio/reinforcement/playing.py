@@ -16,8 +16,8 @@ from pendio.data.frames import MOVING, write_frames
 from pendio.descent.task import SourceFailed
 from pendio.errors import InputError
 from pendio.reinforcement.agent import Agent
-from pendio.reinforcement.checking import playing
-from pendio.reinforcement.environments import Environment
+from pendio.reinforcement.worlds.checking import playing
+from pendio.reinforcement.worlds.environments import Environment
 
 __all__ = ["Shown", "film", "watch"]
 

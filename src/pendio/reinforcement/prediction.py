@@ -13,8 +13,8 @@ from pendio.data.arrays import read_csv
 from pendio.errors import InputError
 from pendio.nn.network import Network
 from pendio.reinforcement.agent import Agent
-from pendio.reinforcement.dqn import DQN, QLearning
-from pendio.reinforcement.policy_gradient import PolicyGradient
+from pendio.reinforcement.policy.policy_gradient import PolicyGradient
+from pendio.reinforcement.values.dqn import DQN, QLearning
 
 __all__ = ["Decision", "decide", "network_of"]
 

@@ -13,15 +13,15 @@ from pendio.descent.task import Source
 from pendio.errors import InputError
 from pendio.options import saved
 from pendio.reinforcement.agent import Agent, Games
-from pendio.reinforcement.dqn import DQN, QLearning
-from pendio.reinforcement.environments import World, is_code, open_world
-from pendio.reinforcement.experience import Experience
 from pendio.reinforcement.networks import ActionValues, parse_hidden
 from pendio.reinforcement.options import DQNOptions, Playing, QLearnOptions
-from pendio.reinforcement.policy_gradient import PolicyGradient
+from pendio.reinforcement.policy.policy_gradient import PolicyGradient
+from pendio.reinforcement.policy.rollout import Rollouts
 from pendio.reinforcement.policy_options import PPOOptions, ReinforceOptions
 from pendio.reinforcement.report import write_report
-from pendio.reinforcement.rollout import Rollouts
+from pendio.reinforcement.values.dqn import DQN, QLearning
+from pendio.reinforcement.values.experience import Experience
+from pendio.reinforcement.worlds.environments import World, is_code, open_world
 from pendio.runs.run import Run, next_folder
 
 __all__ = ["KINDS", "Played", "load_agent", "run_options", "train_agent"]

@@ -10,9 +10,9 @@ from pendio.pictures.layers import draw_layers
 from pendio.pictures.learning import draw_learning
 from pendio.pictures.worlds import Panel, draw_table, draw_world
 from pendio.reinforcement.agent import Agent
-from pendio.reinforcement.dqn import DQN, QLearning, optimal_values
 from pendio.reinforcement.evaluation import Evaluation, evaluate_agent, optimal_return
-from pendio.reinforcement.replay import Stored, stored_of
+from pendio.reinforcement.values.dqn import DQN, QLearning, optimal_values
+from pendio.reinforcement.values.replay import Stored, stored_of
 from pendio.runs.page import Picture, Section, Table, write_page
 from pendio.runs.run import REPORT, Run
 

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from pendio.descent.task import Loss, Player
 from pendio.reinforcement.agent import Agent
-from pendio.reinforcement.environments import World
 from pendio.reinforcement.networks import QTable
-from pendio.reinforcement.planning import policy_at_limit, value_iteration
-from pendio.reinforcement.replay import Sample
+from pendio.reinforcement.processes.planning import policy_at_limit, value_iteration
+from pendio.reinforcement.values.replay import Sample
+from pendio.reinforcement.worlds.environments import World
 
 __all__ = ["DQN", "QLearning"]
 

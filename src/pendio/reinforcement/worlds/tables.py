@@ -7,9 +7,9 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from pendio.reinforcement.mdp import MDP
-from pendio.reinforcement.replay import Transitions
-from pendio.reinforcement.snapshots import generator_state, restore_generator
+from pendio.reinforcement.processes.mdp import MDP
+from pendio.reinforcement.values.replay import Transitions
+from pendio.reinforcement.worlds.snapshots import generator_state, restore_generator
 
 __all__ = ["TableEnvironment", "TableEnvironments"]
 
@@ -50,7 +50,7 @@ class TableEnvironments:
         return np.searchsorted(self._start, self._random.random(count), side="right").astype(np.int64)
 
     def step(self, actions: NDArray[Any]) -> tuple[Transitions, NDArray[Any]]:
-        """See :meth:`pendio.reinforcement.arena.Side.step`; an episode that ends gives way to a new one at once."""
+        """See :meth:`pendio.reinforcement.worlds.arena.Side.step`; an episode that ends gives way to a new one at once."""
         rows = self._states * self._actions + actions
         if self._certain:
             branch: Any = 0

@@ -9,7 +9,7 @@ from gymnasium import spaces
 from gymnasium.wrappers import AtariPreprocessing, FlattenObservation, TimeLimit, TransformAction, TransformObservation
 
 from pendio.errors import InputError
-from pendio.reinforcement.checking import one_line, short
+from pendio.reinforcement.worlds.checking import one_line, short
 
 __all__ = ["Environment", "is_atari", "needed_package", "own_limit", "simplified"]
 

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from pendio.descent.task import SourceFailed
 from pendio.errors import InputError
-from pendio.reinforcement.checking import one_line
-from pendio.reinforcement.environments import World
-from pendio.reinforcement.replay import Transitions
-from pendio.reinforcement.snapshots import restore, snapshot
-from pendio.reinforcement.tables import TableEnvironments
+from pendio.reinforcement.values.replay import Transitions
+from pendio.reinforcement.worlds.checking import one_line
+from pendio.reinforcement.worlds.environments import World
+from pendio.reinforcement.worlds.snapshots import restore, snapshot
+from pendio.reinforcement.worlds.tables import TableEnvironments
 
 __all__ = ["Arena", "Episodes", "GymEnvironments", "Side"]
 
@@ -240,7 +240,7 @@ class GymEnvironments:
         return step, seen
 
     def state(self) -> dict[str, Any] | None:
-        """Where the environments can tell it: see :mod:`pendio.reinforcement.snapshots`."""
+        """Where the environments can tell it: see :mod:`pendio.reinforcement.worlds.snapshots`."""
         inner = None if self._same_step else snapshot(self._vector)
         return None if inner is None else {"vector": inner, "over": self._over.tolist()}
 

@@ -9,7 +9,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import spsolve
 
 from pendio.errors import InputError
-from pendio.reinforcement.mdp import MDP
+from pendio.reinforcement.processes.mdp import MDP
 
 __all__ = ["arriving", "first_policy", "resting"]
 

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pendio.errors import InputError
-from pendio.reinforcement.advantages import explained_variance, generalized_advantages, standardized
-from pendio.reinforcement.arena import Arena
-from pendio.reinforcement.planning import discounted_returns
-from pendio.reinforcement.policy_gradient import Decisions, PolicyGradient
+from pendio.reinforcement.policy.advantages import explained_variance, generalized_advantages, standardized
+from pendio.reinforcement.policy.policy_gradient import Decisions, PolicyGradient
 from pendio.reinforcement.policy_options import PPOOptions, ReinforceOptions
-from pendio.reinforcement.replay import Transitions
+from pendio.reinforcement.processes.planning import discounted_returns
+from pendio.reinforcement.values.replay import Transitions
+from pendio.reinforcement.worlds.arena import Arena
 
 __all__ = ["Rollouts"]
 

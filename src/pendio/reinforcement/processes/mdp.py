@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from pendio.errors import InputError
-from pendio.reinforcement.transitions import assemble, read_rows
+from pendio.reinforcement.processes.transitions import assemble, read_rows
 
 if TYPE_CHECKING:
     from gymnasium import Env

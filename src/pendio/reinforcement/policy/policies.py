@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pendio.reinforcement.environments import World
 from pendio.reinforcement.networks import body
+from pendio.reinforcement.worlds.environments import World
 
 __all__ = ["ActorCritic", "Categorical", "Gaussian", "Standardize"]
 

@@ -20,11 +20,11 @@ from gymnasium import spaces
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, RecordEpisodeStatistics, TimeLimit
 
 from pendio.errors import InputError, did_you_mean
-from pendio.reinforcement.checking import check, one_line, playing
-from pendio.reinforcement.forms import Environment, is_atari, needed_package, own_limit, simplified
-from pendio.reinforcement.mdp import MDP
-from pendio.reinforcement.settings import parse_settings
-from pendio.reinforcement.tables import TableEnvironment
+from pendio.reinforcement.processes.mdp import MDP
+from pendio.reinforcement.worlds.checking import check, one_line, playing
+from pendio.reinforcement.worlds.forms import Environment, is_atari, needed_package, own_limit, simplified
+from pendio.reinforcement.worlds.settings import parse_settings
+from pendio.reinforcement.worlds.tables import TableEnvironment
 
 __all__ = ["Environment", "World", "action_names", "is_code", "open_world"]
 

@@ -9,10 +9,10 @@ from torch import Tensor
 from pendio.descent.task import Loss
 from pendio.errors import InputError
 from pendio.reinforcement.agent import Agent
-from pendio.reinforcement.environments import World
 from pendio.reinforcement.networks import parse_hidden
-from pendio.reinforcement.policies import ActorCritic
+from pendio.reinforcement.policy.policies import ActorCritic
 from pendio.reinforcement.policy_options import PPOOptions, ReinforceOptions
+from pendio.reinforcement.worlds.environments import World
 
 __all__ = ["Clipping", "Decisions", "PolicyGradient", "clipped_gains"]
 

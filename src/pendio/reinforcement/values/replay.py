@@ -9,7 +9,7 @@ from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
 from pendio.errors import InputError
-from pendio.reinforcement.priorities import Priorities, PrioritySampler, saved_array
+from pendio.reinforcement.values.priorities import Priorities, PrioritySampler, saved_array
 
 __all__ = ["Replay", "Sample", "Stored", "Transitions", "stored_of"]
 

@@ -13,8 +13,8 @@ from scipy import sparse
 from scipy.sparse.linalg import spsolve
 
 from pendio.errors import InputError
-from pendio.reinforcement import endless
-from pendio.reinforcement.mdp import MDP
+from pendio.reinforcement.processes import endless
+from pendio.reinforcement.processes.mdp import MDP
 
 __all__ = [
     "FiniteHorizon",

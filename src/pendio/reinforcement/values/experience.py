@@ -8,12 +8,12 @@ import torch
 from numpy.typing import NDArray
 
 from pendio.errors import InputError
-from pendio.reinforcement.arena import Arena
-from pendio.reinforcement.dqn import DQN, QLearning
 from pendio.reinforcement.options import Exploring
-from pendio.reinforcement.priorities import Priorities
-from pendio.reinforcement.replay import Replay, Sample
-from pendio.reinforcement.snapshots import generator_state, restore_generator
+from pendio.reinforcement.values.dqn import DQN, QLearning
+from pendio.reinforcement.values.priorities import Priorities
+from pendio.reinforcement.values.replay import Replay, Sample
+from pendio.reinforcement.worlds.arena import Arena
+from pendio.reinforcement.worlds.snapshots import generator_state, restore_generator
 
 __all__ = ["Experience", "epsilon_at", "explored"]
 

@@ -1,0 +1,1 @@
+"""Learning what to do: REINFORCE and proximal policy optimisation."""

@@ -1,0 +1,1 @@
+"""Decision processes whose transitions are known, and solving them exactly."""

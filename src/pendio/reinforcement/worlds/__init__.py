@@ -1,0 +1,1 @@
+"""Environments: opened by their names, checked, and played many at once."""
