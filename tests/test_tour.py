@@ -6,6 +6,7 @@ from pendio.errors import InputError
 from pendio.tour import STOPS, tour
 
 
+@pytest.mark.timeout(900)  # two minutes alone, several where the machine has other work
 def test_the_tour_makes_every_stop_and_one_page_that_needs_nothing_else(tmp_path):
     page = tour(tmp_path / "tour")
     text = page.read_text()

@@ -23,6 +23,7 @@ from .worlds import name_of, opened
         (worlds.many_numbers, "vector", (3_000,), 0),
         (worlds.dictionary, "vector", (7,), 0),
         (worlds.nested, "vector", (5,), 0),
+        (worlds.mixed, "vector", (5,), 0),
         (worlds.table_of_floats, "vector", (6,), 0),
         (worlds.single_float, "vector", (1,), 0),
         (worlds.WideFloats, "vector", (2,), 0),
@@ -154,6 +155,18 @@ def test_an_environment_registered_without_a_version_does_not_confuse_the_search
         del gymnasium.registry["tests-Bare"]
 
 
+def test_of_many_versions_the_latest_is_named():
+    names = [f"tests-Many-v{version}" for version in (1, 12, 3)]
+    for name in names:
+        gymnasium.register(name, worlds.Counting)
+    try:
+        with pytest.raises(InputError, match="did you mean 'tests-Many-v12'?"):
+            open_world("tests-Many-v2")
+    finally:
+        for name in names:
+            del gymnasium.registry[name]
+
+
 @pytest.mark.parametrize(
     ("made", "needed"),
     [
@@ -236,6 +249,7 @@ def length_of(environment):
         (name_of(worlds.Counting), "length=100", 20, 20),
         (worlds.LIMITED, "length=100", None, 4),
         (worlds.LIMITED, "length=100", 3, 3),
+        (worlds.LIMITED, "length=100", 1, 1),
         (worlds.LIMITED, "length=100", 9, 9),
         (worlds.LIMITED, "length=100,max_episode_steps=6", None, 6),
         (name_of(worlds.cut_short), "", None, 7),
@@ -282,6 +296,7 @@ def test_tables_are_known_only_where_they_are_true():
     assert opened(worlds.lake).limit == 100
     assert opened(worlds.doubled).mdp is None
     assert opened(worlds.Toll).mdp is None
+    assert opened(worlds.Detour, "is_slippery=false").mdp is None
     assert opened(worlds.Settings).mdp is None
     assert open_world("Taxi-v4", "fickle_passenger=true").mdp is None
     assert open_world("CartPole-v1").mdp is None

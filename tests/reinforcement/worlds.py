@@ -297,6 +297,10 @@ def nested():
     return Of(spaces.Tuple([spaces.Box(0, 1, (2,), np.float32), spaces.Dict({"a": spaces.MultiBinary(3)})]))
 
 
+def mixed():
+    return Of(spaces.Tuple([spaces.Discrete(3), spaces.Box(0, 1, (2,), np.float32)]))
+
+
 def table_of_floats():
     return Of(spaces.Box(-1, 1, (2, 3), np.float64))
 
@@ -562,6 +566,13 @@ class Toll(FrozenLakeEnv):
     def step(self, action):
         state, reward, *rest = super().step(action)
         return (state, reward - 0.1, *rest)
+
+
+class Detour(FrozenLakeEnv):
+    """The lake, where every action leads where another should."""
+
+    def step(self, action):
+        return super().step((action + 1) % 4)
 
 
 class Settings(Counting):
