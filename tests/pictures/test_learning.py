@@ -72,7 +72,7 @@ def test_gaps_are_bridged():
 def test_the_optimum_and_the_best_evaluation_are_marked():
     records = history(val_exact_return=lambda n: 10.0 * n)
     plain = lines(half(pixels(draw_learning(records)), "left"))
-    records[6]["best"] = True
+    records[2]["best"] = records[6]["best"] = True
     across, down = lines(half(pixels(draw_learning(records, 120.0)), "left"))
     assert (len(across), len(down)) == (len(plain[0]) + 1, len(plain[1]) + 1) == (2, 2)
     left = half(pixels(draw_learning(records, 120.0)), "left")
@@ -116,6 +116,14 @@ def test_exploration_has_an_axis_of_its_own():
     right = half(pixels(draw_learning(history(**columns))), "right")
     plain = half(pixels(draw_learning(history(val_expected=columns["val_expected"]))), "right")
     assert of_color(right, GREY).sum() > of_color(plain, GREY).sum() + 400
+    rows = []
+    for epsilon in (0.0, 0.5, 1.0):
+        levels = history(val_expected=columns["val_expected"], epsilon=lambda n, epsilon=epsilon: epsilon)
+        middle = half(pixels(draw_learning(levels)), "right")[:, 150:350]
+        rows.append(of_color(middle, GREY, 0.2).sum(1).argmax().item())
+    assert rows[0] > rows[1] > rows[2]
+    assert abs(rows[0] + rows[2] - 2 * rows[1]) <= 3
+    assert rows[2] < 30
 
 
 def test_legends_leave_the_curves_alone():

@@ -66,7 +66,7 @@ def test_frames_are_stacked_for_who_sees_several():
 
 
 @pytest.mark.parametrize(
-    ("count", "size", "world"), [(20, 256, 1), (300, 256, 1), (7, 2, 3), (2, 5, 4), (129, 1_000, 2)]
+    ("count", "size", "world"), [(20, 256, 1), (300, 256, 1), (7, 2, 3), (2, 5, 4), (129, 1_000, 2), (20, 4, 2)]
 )
 def test_seeds_are_shared_among_processes_without_loss(count, size, world):
     games = Games(count, 50)
@@ -74,6 +74,7 @@ def test_seeds_are_shared_among_processes_without_loss(count, size, world):
     assert sorted(torch.cat([part for share in shares for part in share]).tolist()) == list(range(50, 50 + count))
     assert max(len(part) for share in shares for part in share) <= min(size, 128)
     assert len(games) == count
+    assert torch.cat([part for (part,) in games.batches(size)]).tolist() == list(range(50, 50 + count))
     assert max(len(share) for share in shares) == games.steps(size, world)
 
 
@@ -95,13 +96,12 @@ def test_metrics_are_exact_means_and_begin_anew():
 
 
 def test_what_was_expected_stands_beside_what_came():
-    agent = Rule(
-        opened(worlds.Counting, "length=5", limit=4), always(0), discount=0.5, expected=lambda seen: seen[:, 0] + 7.25
-    )
+    world = opened(worlds.Counting, "length=5", limit=4)
+    agent = Rule(world, always(0), discount=0.5, expected=lambda seen: seen[:, 1])
     agent.measure((torch.arange(3),))
     assert agent.metrics() == {
         "return": 10.0, "return_sd": 0.0, "discounted": 1 + 1 + 0.75 + 0.5, "length": 4.0, "terminated": 0.0,
-        "expected": 7.25,
+        "expected": pytest.approx(play(always(0), world, range(3)).first[:, 1].astype(np.float64).mean(), rel=1e-15),
     }  # fmt: skip
 
 
