@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pendio.data.arrays import read_csv
+from pendio.data.arrays import read_numbers
 from pendio.data.images import ImageError
 from pendio.data.inputs import named_images
 from pendio.data.streams import frame
@@ -84,15 +84,9 @@ def _images(network: Network, inputs: Sequence[str]) -> Iterator[tuple[str, Tens
 
 
 def _rows(network: Network, text: str, top: int) -> Iterator[Prediction]:
-    rows = read_csv(Path(text)) if Path(text).is_file() else None
-    if rows is None:
+    if not Path(text).is_file():
         raise InputError(f"there is no CSV file '{text}'; this network takes {network.shape[0]} numbers an example")
-    numbers = []
-    for line, row in enumerate(rows, 2):
-        try:
-            numbers.append([float(value) for value in row.values()])
-        except ValueError as error:
-            raise InputError(f"'{text}' line {line}: not all values are numbers") from error
+    numbers = read_numbers(Path(text))
     if len(numbers[0]) != network.shape[0]:
         raise InputError(f"'{text}' has {len(numbers[0])} columns; this network takes {network.shape[0]}")
     names = [f"{text}:{line}" for line in range(2, len(numbers) + 2)]

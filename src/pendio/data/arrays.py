@@ -268,6 +268,21 @@ def read_csv(path: Path) -> list[dict[str, str]]:
     return rows
 
 
+def read_numbers(path: Path) -> list[list[float]]:
+    """The rows of a CSV file with a header whose values are all numbers.
+
+    Raises:
+        InputError: as for :func:`read_csv`, or a value is no number.
+    """
+    numbers = []
+    for line, row in enumerate(read_csv(path), 2):
+        try:
+            numbers.append([float(value) for value in row.values()])
+        except ValueError as error:
+            raise InputError(f"'{path}' line {line}: not all values are numbers") from error
+    return numbers
+
+
 def _feature(path: Path, name: str, values: list[str]) -> Tensor:
     """``(N, 1)`` numbers of a numeric column, or ``(N, V)`` zeros and ones of a text column."""
     if "" in values:

@@ -7,7 +7,10 @@ from typing import Literal
 from pendio.errors import InputError
 from pendio.options import check_types, flag
 
-__all__ = ["Plan"]
+__all__ = ["Optimizer", "Plan", "Schedule"]
+
+Optimizer = Literal["sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"]
+Schedule = Literal["constant", "linear", "step", "cosine", "onecycle"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +30,7 @@ class Plan:
     batch: int | Literal["all"] | None = None
     """Examples a step, over all devices together: all is full batch, 1 is online; by default 64, or all if fewer."""
 
-    optimizer: Literal["sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"] = "adamw"
+    optimizer: Optimizer = "adamw"
     """Rule that turns gradients into steps."""
 
     lr: float = 2e-3
@@ -45,7 +48,7 @@ class Plan:
     l2: float = 0.0
     """Strength of the penalty l2/2·Σw² on weights, never on biases and normalisation."""
 
-    schedule: Literal["constant", "linear", "step", "cosine", "onecycle"] = "cosine"
+    schedule: Schedule = "cosine"
     """How the learning rate changes over the run."""
 
     warmup: float = 0.0

@@ -12,7 +12,7 @@ from pendio.runs.files import replacing
 from pendio.runs.page import Picture, Section, Table
 from pendio.runs.run import Run
 
-__all__ = ["about_data", "closing", "draw_training", "write_pictures"]
+__all__ = ["about_data", "closing", "draw_steps", "draw_training", "write_pictures"]
 
 Diagnose = Callable[[Evidence], list[Diagnosis]]
 
@@ -23,12 +23,19 @@ def draw_training(run: Run, metric: str) -> dict[str, bytes]:
     """Pictures of how training went: "curves" and "layers", where the run wrote down what they show."""
     history = run.history()
     pictures = {"curves": draw_curves(history, metric)} if history else {}
-    if layers := run.layers():
-        pictures["layers"] = draw_layers(
-            {name: [steps[name].gradient for steps in layers if name in steps] for name in layers[0]},
-            {name: [steps[name].ratio for steps in layers if name in steps] for name in layers[0]},
-        )
-    return pictures
+    return pictures | draw_steps(run)
+
+
+def draw_steps(run: Run) -> dict[str, bytes]:
+    """The picture "layers" of what training did to each weight tensor, where the run wrote that down."""
+    layers = run.layers()
+    if not layers:
+        return {}
+    picture = draw_layers(
+        {name: [steps[name].gradient for steps in layers if name in steps] for name in layers[0]},
+        {name: [steps[name].ratio for steps in layers if name in steps] for name in layers[0]},
+    )
+    return {"layers": picture}
 
 
 def write_pictures(run: Run, pictures: Mapping[str, bytes]) -> None:

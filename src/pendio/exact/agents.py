@@ -13,7 +13,7 @@ from pendio.reinforcement.agent import Games
 from pendio.reinforcement.networks import OneHot
 from pendio.reinforcement.options import QLearnOptions
 from pendio.reinforcement.processes.mdp import MDP, random_mdp
-from pendio.reinforcement.recipe import Played, one_thread
+from pendio.reinforcement.recipe import Sources, one_thread
 from pendio.reinforcement.values.dqn import DQN, QLearning
 from pendio.reinforcement.values.experience import Experience, explored
 from pendio.reinforcement.values.replay import Replay, Sample
@@ -37,7 +37,7 @@ def _learned(world: World, **options: object) -> float:
         {"env": world.name, "discount": world.mdp.discount, "episodes": 1, "epochs": 1, **options}
     )
     agent = QLearning(world, discount=chosen.discount)
-    data = Played(Experience(agent, chosen, 0), Games(1, 0))
+    data = Sources(Experience(agent, chosen, 0), Games(1, 0))
     with tempfile.TemporaryDirectory() as folder, one_thread(agent):
         run = fit(agent, data, chosen.plan, Path(folder) / "run", progress=False)
         return float(run.history()[-1]["val_q_error"])

@@ -8,13 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pendio.errors import InputError
-from pendio.reinforcement.agent import Act, Agent, Played, play
+from pendio.reinforcement.agent import Act, Agent, Games, Played, play
 from pendio.reinforcement.processes.planning import finite_horizon, start_value
 from pendio.reinforcement.worlds.environments import World
 
 __all__ = ["Evaluation", "evaluate_agent", "optimal_return", "random_actions"]
-
-_SIDE_BY_SIDE = 128
 
 
 @dataclass(frozen=True)
@@ -75,8 +73,8 @@ def optimal_return(world: World) -> float | None:
 
 def _play_all(act: Act, world: World, episodes: int, seed: int, stack: int, discount: float) -> Played:
     parts = [
-        play(act, world, range(first, min(first + _SIDE_BY_SIDE, seed + episodes)), stack=stack, discount=discount)
-        for first in range(seed, seed + episodes, _SIDE_BY_SIDE)
+        play(act, world, seeds.tolist(), stack=stack, discount=discount)
+        for (seeds,) in Games(episodes, seed).batches(episodes)
     ]
     return Played(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from pendio.errors import InputError
 from pendio.reinforcement.worlds.environments import World
 
-__all__ = ["ActionValues", "OneHot", "QTable", "body", "parse_hidden"]
+__all__ = ["ActionValues", "OneHot", "QTable", "body", "check_stack", "parse_hidden"]
 
 _SMALLEST_FRAME = 36
 """Below this side nothing is left of a frame behind the three convolutions."""
@@ -32,6 +32,16 @@ def parse_hidden(text: str) -> tuple[int, ...]:
     if any(not 1 <= width <= 65_536 for width in widths):
         raise InputError(f"--hidden must be widths such as 256,256, got '{text}'")
     return widths
+
+
+def check_stack(stack: int, env: str, world: World) -> None:
+    """Refuse to stack what is no frame.
+
+    Raises:
+        InputError: ``stack`` is more than 1, and the environment ``env`` shows something else.
+    """
+    if stack > 1 and world.kind != "frame":
+        raise InputError(f"--stack {stack} is for frames, and environment '{env}' shows a {world.kind}")
 
 
 class OneHot(nn.Module):

@@ -6,14 +6,11 @@ from typing import Annotated, Any, Literal, Self
 
 from cyclopts import Parameter
 
-from pendio.descent.plan import Plan
+from pendio.descent.plan import Optimizer, Plan, Schedule
 from pendio.errors import InputError
 from pendio.options import check_types, flag, from_flat
 
 __all__ = ["AgentPlan", "DQNOptions", "Playing", "QLearnOptions", "TablePlan"]
-
-Optimizer = Literal["sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"]
-Schedule = Literal["constant", "linear", "step", "cosine", "onecycle"]
 
 
 @dataclass(frozen=True, kw_only=True)

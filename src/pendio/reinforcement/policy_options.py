@@ -1,14 +1,14 @@
 """The options of ``pendio train reinforce`` and ``pendio train ppo``."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from pendio.descent.plan import Schedule
 from pendio.errors import InputError
-from pendio.options import flag, from_flat
-from pendio.reinforcement.options import AgentPlan, Playing, Schedule
+from pendio.options import flag
+from pendio.reinforcement.options import AgentPlan, Playing
 
 __all__ = ["EpisodePlan", "PPOOptions", "ReinforceOptions", "RolloutPlan"]
 
@@ -77,15 +77,6 @@ class ReinforceOptions(Playing):
         super().__post_init__()
         _check_weights(self, "entropy")
 
-    @staticmethod
-    def of(options: Mapping[str, Any]) -> "ReinforceOptions":
-        """Options from flat names and values, as in a config file.
-
-        Raises:
-            InputError: a name is unknown, there is no environment, or a value is out of range.
-        """
-        return from_flat(ReinforceOptions, options)
-
 
 @dataclass(frozen=True, kw_only=True)
 class PPOOptions(Playing):
@@ -143,15 +134,6 @@ class PPOOptions(Playing):
             if value is not None and not 0 < value < float("inf"):
                 raise InputError(f"{flag(name)} must be greater than 0, got {value:g}")
         _check_weights(self, "entropy", "value_weight")
-
-    @staticmethod
-    def of(options: Mapping[str, Any]) -> "PPOOptions":
-        """Options from flat names and values, as in a config file.
-
-        Raises:
-            InputError: a name is unknown, there is no environment, or a value is out of range.
-        """
-        return from_flat(PPOOptions, options)
 
 
 def _check_weights(options: Playing, *names: str) -> None:

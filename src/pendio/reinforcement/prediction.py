@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from pendio.data.arrays import read_csv
+from pendio.data.arrays import read_numbers
 from pendio.errors import InputError
 from pendio.nn.network import Network
 from pendio.reinforcement.agent import Agent
@@ -93,12 +93,7 @@ def _observations(agent: Agent, text: str) -> Any:
     count = 1 if world.kind == "state" else world.shape[0]
     if not Path(text).is_file():
         raise InputError(f"there is no CSV file '{text}'; this agent takes {count} columns, an observation a row")
-    rows = []
-    for line, row in enumerate(read_csv(Path(text)), 2):
-        try:
-            rows.append([float(value) for value in row.values()])
-        except ValueError as error:
-            raise InputError(f"'{text}' line {line}: not all values are numbers") from error
+    rows = read_numbers(Path(text))
     if len(rows[0]) != count:
         raise InputError(f"'{text}' has {len(rows[0])} columns; this agent takes {count}, an observation a row")
     values = np.array(rows)

@@ -13,7 +13,7 @@ from pendio.descent.task import Source
 from pendio.errors import InputError
 from pendio.options import saved
 from pendio.reinforcement.agent import Agent, Games
-from pendio.reinforcement.networks import ActionValues, parse_hidden
+from pendio.reinforcement.networks import ActionValues, check_stack, parse_hidden
 from pendio.reinforcement.options import DQNOptions, Playing, QLearnOptions
 from pendio.reinforcement.policy.policy_gradient import PolicyGradient
 from pendio.reinforcement.policy.rollout import Rollouts
@@ -24,7 +24,7 @@ from pendio.reinforcement.values.experience import Experience
 from pendio.reinforcement.worlds.environments import World, is_code, open_world
 from pendio.runs.run import Run, next_folder
 
-__all__ = ["KINDS", "Played", "load_agent", "run_options", "train_agent"]
+__all__ = ["KINDS", "Sources", "load_agent", "run_options", "train_agent"]
 
 KINDS: Mapping[str, type[Playing]] = {
     "qlearn": QLearnOptions, "dqn": DQNOptions, "reinforce": ReinforceOptions, "ppo": PPOOptions,
@@ -35,7 +35,7 @@ _FIRST_SEED = 1_000_000
 """Of the episodes that are played while training to measure; those of ``pendio evaluate`` begin elsewhere."""
 
 
-class Played(NamedTuple):
+class Sources(NamedTuple):
     """What an agent learns from, and what it is measured on."""
 
     train: Source
@@ -55,7 +55,7 @@ def train_agent(task: str, options: Playing, progress: bool = True) -> Run:
     """
     world = open_world(options.env, options.settings, limit=options.limit, discount=options.discount)
     agent, train = _learner(options, world)
-    data = Played(train, Games(options.episodes, _FIRST_SEED))
+    data = Sources(train, Games(options.episodes, _FIRST_SEED))
     config = {"recipe": task, "options": saved(options), "world": describe(world)}
     out = Path(options.out) if options.out else next_folder(task, options.env.rpartition(":")[2])
     with one_thread(agent):
@@ -93,10 +93,7 @@ def new_agent(options: Playing, world: World) -> Agent:
                                  "needs the number of a state; use: pendio train dqn")  # fmt: skip
             return QLearning(world, options.initial, options.discount)
         assert isinstance(options, DQNOptions)
-        if options.stack > 1 and world.kind != "frame":
-            raise InputError(
-                f"--stack {options.stack} is for frames, and environment '{options.env}' shows a {world.kind}"
-            )
+        check_stack(options.stack, options.env, world)
         network = ActionValues(world, parse_hidden(options.hidden), stack=options.stack, dueling=options.dueling)
         return DQN(
             world, network, double=options.double, loss=options.loss, target_every=options.target_every,

@@ -3,10 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from pendio.descent.report import closing, write_pictures
+from pendio.descent.report import closing, draw_steps, write_pictures
 from pendio.errors import InputError
 from pendio.pictures.clouds import draw_cloud
-from pendio.pictures.layers import draw_layers
 from pendio.pictures.learning import draw_learning
 from pendio.pictures.worlds import Panel, draw_table, draw_world
 from pendio.reinforcement.agent import Agent
@@ -71,19 +70,14 @@ def draw_agent(run: Run, agent: Agent) -> dict[str, bytes]:
         pictures["curves"] = draw_learning(history, optimal_return(agent.world))
     if agent.world.kind == "state":
         pictures |= _draw_states(agent)
-    remembered = _remembered(run)
+    remembered = None if agent.world.kind == "frame" else _remembered(run)  # frames are not drawn, and may be many
     if remembered is not None and agent.world.kind == "vector" and agent.world.shape[0] > 1:
         pictures["coverage"] = _draw_seen(agent, remembered)
     if remembered is not None and agent.world.mdp is not None and agent.world.mdp.grid is not None:
         visits = np.bincount(remembered.observations, minlength=agent.world.states).astype(np.float64)
         panel = Panel("visits in the replay", visits)
         pictures["coverage"] = draw_world([panel], agent.world.mdp.grid, (), agent.world.mdp.letters)
-    if not isinstance(agent, QLearning) and (layers := run.layers()):
-        pictures["layers"] = draw_layers(
-            {name: [steps[name].gradient for steps in layers if name in steps] for name in layers[0]},
-            {name: [steps[name].ratio for steps in layers if name in steps] for name in layers[0]},
-        )
-    return pictures
+    return pictures if isinstance(agent, QLearning) else pictures | draw_steps(run)
 
 
 def _draw_states(agent: Agent) -> dict[str, bytes]:
@@ -128,7 +122,7 @@ def _remembered(run: Run) -> Stored | None:
         return None
     replay = data.get("replay") if isinstance(data, dict) else None
     stored = None if replay is None else stored_of(replay)
-    return stored if stored is not None and len(stored.rewards) else None
+    return stored if stored is not None and len(stored.observations) else None
 
 
 _CAPTIONS = {

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from pendio.descent.plan import Plan
+from pendio.descent.plan import Optimizer, Plan
 from pendio.errors import InputError
 from pendio.options import check_types, flag, from_flat, own
 
@@ -23,7 +23,7 @@ class RestylePlan(Plan):
     batch: int | Literal["all"] | None = None
     """Images a step, over all devices together: all is full batch, 1 is online; by default 4, or all if fewer."""
 
-    optimizer: Literal["sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"] = "adam"
+    optimizer: Optimizer = "adam"
     """Rule that turns gradients into steps."""
 
     lr: float = 2e-3

@@ -9,7 +9,7 @@ from torch import Tensor
 from pendio.descent.task import Loss
 from pendio.errors import InputError
 from pendio.reinforcement.agent import Agent
-from pendio.reinforcement.networks import parse_hidden
+from pendio.reinforcement.networks import check_stack, parse_hidden
 from pendio.reinforcement.policy.policies import ActorCritic
 from pendio.reinforcement.policy_options import PPOOptions, ReinforceOptions
 from pendio.reinforcement.worlds.environments import World
@@ -101,8 +101,7 @@ class PolicyGradient(Agent):
             raise InputError(f"--standardize is for vectors, and environment '{options.env}' shows a {world.kind}")
         ppo = options if isinstance(options, PPOOptions) else None
         stack = ppo.stack if ppo else 1
-        if stack > 1 and world.kind != "frame":
-            raise InputError(f"--stack {stack} is for frames, and environment '{options.env}' shows a {world.kind}")
+        check_stack(stack, options.env, world)
         critic = not isinstance(options, ReinforceOptions) or options.baseline == "value"
         # One step a rollout is too little for a value network to find out how large returns are.
         policy = ActorCritic(

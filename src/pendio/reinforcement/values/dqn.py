@@ -51,7 +51,7 @@ class QLearning(Agent):
     @torch.inference_mode()
     def act(self, observations: NDArray[Any]) -> NDArray[Any]:
         """The action of the highest value, of equal ones the first."""
-        return np.asarray(self.values().argmax(1)[observations])
+        return np.asarray(self.values()[observations].argmax(1))
 
     def values(self) -> NDArray[Any]:
         """The table ``(S, A)``."""
@@ -59,7 +59,7 @@ class QLearning(Agent):
 
     def first_values(self, observations: NDArray[Any]) -> NDArray[Any]:
         """What the agent expects at best from observations ``(N,)``."""
-        return np.asarray(self.values().max(1)[observations])
+        return np.asarray(self.values()[observations].max(1))
 
     def metrics(self) -> dict[str, float]:
         """As of every agent; and where the world's table is known, two exact numbers.

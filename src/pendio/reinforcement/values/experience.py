@@ -145,7 +145,7 @@ class Experience:
 
     def tell(self) -> dict[str, float]:
         """Steps and episodes played, the mean return of the latest, the share of random actions, and what is remembered."""
-        arena, remembered = self.arena(), self.replay.stored()
+        arena, remembered = self.arena(), self.replay.outcomes()
         told = {
             "env_steps": float(arena.steps), "episodes": float(arena.episodes),
             "epsilon": epsilon_at(arena.steps, self.options),

@@ -11,7 +11,7 @@ from torch import Tensor
 from pendio.errors import InputError
 from pendio.reinforcement.values.priorities import Priorities, PrioritySampler, saved_array
 
-__all__ = ["Replay", "Sample", "Stored", "Transitions", "stored_of"]
+__all__ = ["Outcomes", "Replay", "Sample", "Stored", "Transitions", "stored_of"]
 
 _CLOSED, _GOES_ON, _TERMINATES = 0, 1, 2
 """What a row is: none that can be drawn, a transition, or one that ends in a terminal state."""
@@ -63,20 +63,30 @@ class Sample(NamedTuple):
     indices: Tensor
 
 
-class Stored(NamedTuple):
-    """What a replay remembers: newest frames alone, and rewards of single steps.
+class Outcomes(NamedTuple):
+    """What came of the transitions that a replay remembers.
 
     Attributes:
-        observations: ``(M, …)``.
         actions: ``(M,)`` or ``(M, D)``.
-        rewards: ``(M,)``.
+        rewards: of single steps, ``(M,)``.
         terminated: whether a terminal state followed, ``(M,)``.
     """
 
-    observations: NDArray[Any]
     actions: NDArray[Any]
     rewards: NDArray[Any]
     terminated: NDArray[np.bool_]
+
+
+class Stored(NamedTuple):
+    """What a replay remembers.
+
+    Attributes:
+        observations: ``(M, …)``, of frames the newest alone.
+        outcomes: what came of each.
+    """
+
+    observations: NDArray[Any]
+    outcomes: Outcomes
 
 
 class Replay:
@@ -240,11 +250,9 @@ class Replay:
         if self._sampler:
             self._sampler.learn(indices.cpu().numpy(), errors.detach().cpu().double().numpy())
 
-    def stored(self) -> Stored:
-        """All transitions that can be drawn, each once, as copies."""
-        return _stored(
-            self._observations, self._actions, self._rewards, self._kinds[: self._filled * self.environments]
-        )
+    def outcomes(self) -> Outcomes:
+        """What came of all transitions that can be drawn, each once; observations, which may be large, are not copied."""
+        return _outcomes(self._actions, self._rewards, self._kinds[: self._filled * self.environments])
 
     def _draw(self, size: int, generator: torch.Generator | np.random.Generator) -> NDArray[np.int64]:
         """Of all filled rows alike; those that are no transition are drawn again, so that all transitions are alike."""
@@ -370,11 +378,10 @@ def stored_of(state: Mapping[str, Any]) -> Stored:
     columns = [state.get(name) for name in ("observations", "actions", "rewards", "kinds")]
     if not all(isinstance(column, Tensor) for column in columns) or len({len(column) for column in columns}) != 1:  # type: ignore[arg-type]
         raise InputError("the saved replay is damaged: its columns do not fit together")
-    return _stored(*(column.numpy() for column in columns))  # type: ignore[union-attr]
+    observations, actions, rewards, kinds = (column.numpy() for column in columns)  # type: ignore[union-attr]
+    return Stored(observations[np.flatnonzero(kinds)], _outcomes(actions, rewards, kinds))
 
 
-def _stored(
-    observations: NDArray[Any], actions: NDArray[Any], rewards: NDArray[Any], kinds: NDArray[np.uint8]
-) -> Stored:  # fmt: skip
+def _outcomes(actions: NDArray[Any], rewards: NDArray[Any], kinds: NDArray[np.uint8]) -> Outcomes:
     rows = np.flatnonzero(kinds)
-    return Stored(observations[rows], actions[rows], rewards[rows], kinds[rows] == _TERMINATES)
+    return Outcomes(actions[rows], rewards[rows], kinds[rows] == _TERMINATES)

@@ -85,7 +85,8 @@ class Arena:
         self._returns = np.zeros(count)
         self._lengths = np.zeros(count, dtype=np.int64)
         self._side: Side = self._guarded(lambda: _side(world, count))
-        self.observations = self._first(self._guarded(lambda: self._side.reset(chosen)))
+        self.observations: NDArray[Any]
+        self.begin(chosen)
 
     def begin(self, seeds: Sequence[int]) -> None:
         """Begin new episodes, whatever was going on: a seed for each environment."""
