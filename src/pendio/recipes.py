@@ -12,7 +12,10 @@ from pendio.runs.run import Run
 
 __all__ = ["diagnose", "load", "network", "report", "train"]
 
-TASKS = ("classify", "restyle", *AGENTS)
+SEQUENCES = ("language", "translate", "tag")
+"""Tasks on sequences."""
+
+TASKS = ("classify", "restyle", *SEQUENCES, *AGENTS)
 
 
 def train(task: str, progress: bool = True, **options: Any) -> Run:
@@ -33,6 +36,8 @@ def train(task: str, progress: bool = True, **options: Any) -> Run:
 
         known = preset(task, str(options.get("env", "")))
         return train_agent(task, KINDS[task].of({**known, **options}), progress)
+    if task in SEQUENCES:
+        return _train_on_sequences(task, options, progress)
     if task == "restyle":
         from pendio.restyling.options import RestyleOptions
         from pendio.restyling.recipe import restyle
@@ -42,6 +47,24 @@ def train(task: str, progress: bool = True, **options: Any) -> Run:
     from pendio.classification.recipe import classify
 
     return classify(Classify.of(options), progress)
+
+
+def _train_on_sequences(task: str, options: dict[str, Any], progress: bool) -> Run:
+    if task == "language":
+        from pendio.sequences.language.options import LanguageOptions
+        from pendio.sequences.language.recipe import language
+
+        return language(LanguageOptions.of(options), progress)
+    if task == "translate":
+        from pendio.sequences.translation.options import TranslateOptions
+        from pendio.sequences.translation.recipe import translate
+
+        return translate(TranslateOptions.of(options), progress)
+    from pendio.sequences.tagging.options import TagOptions
+    from pendio.sequences.tagging.presets import preset as preset_of
+    from pendio.sequences.tagging.recipe import tag
+
+    return tag(TagOptions.of({**preset_of(str(options.get("model", TagOptions.model))), **options}), progress)
 
 
 def load(name: str | Path, weights: str | None = None) -> Any:
@@ -63,6 +86,10 @@ def load(name: str | Path, weights: str | None = None) -> Any:
         from pendio.reinforcement.recipe import load_agent
 
         return load_agent(run)
+    if run.recipe in SEQUENCES:
+        from pendio.sequences.loading import load_run
+
+        return load_run(run)
     if run.recipe == "restyle":
         from pendio.restyling.recipe import load_restyler
 
@@ -103,6 +130,11 @@ def report(folder: str | Path, env: str | None = None) -> Run:
         return run
     if env is not None:
         raise InputError(f"--env is for runs of agents, and '{folder}' is one of 'train {run.recipe}'")
+    if run.recipe in SEQUENCES:
+        from pendio.sequences.loading import rebuild_report
+
+        rebuild_report(run)
+        return run
     if run.recipe == "restyle":
         from pendio.restyling import recipe
         from pendio.restyling.report import write_report as write_restyled
@@ -129,6 +161,10 @@ def diagnose(folder: str | Path) -> list[Diagnosis]:
         from pendio.reinforcement.diagnosis import diagnose_run
 
         return diagnose_run(run)
+    if run.recipe in SEQUENCES:
+        from pendio.sequences.loading import diagnose_run as diagnose_sequences
+
+        return diagnose_sequences(run)
     if run.recipe == "restyle":
         # Nothing is right or wrong here: what there is to look at are the curves and the gradients.
         return find(Evidence(run.history(), run.layers()))

@@ -7,6 +7,7 @@ from torch import nn
 from pendio.descent.optimizers import lr_factor, make_optimizer, penalize, set_lr
 from pendio.descent.plan import Plan
 from pendio.descent.task import Loss, Player
+from pendio.errors import InputError
 
 STEPS = 7
 RATE = 0.05
@@ -122,6 +123,21 @@ def test_warm_up_rises_linearly_and_then_hands_over():
     assert warm[:20] == pytest.approx([(step + 1) / 21 for step in range(20)])
     assert warm[20] == 1
     assert warm[60] == pytest.approx(0.5)
+
+
+def test_the_inverse_root_falls_from_the_end_of_its_warm_up():
+    warm = factors(schedule="inverse-root", warmup=2)
+    assert warm[:20] == pytest.approx([(step + 1) / 21 for step in range(20)])
+    assert warm[20] == 1
+    assert (warm[80], warm[45]) == (pytest.approx(1 / 2), pytest.approx(2 / 3))
+    assert factors(epochs=20, schedule="inverse-root", warmup=2)[:100] == warm, "it does not depend on what is to come"
+    tiny = factors(schedule="inverse-root", warmup=1e-3)
+    assert (tiny[0], tiny[1], tiny[16]) == (1, 1, 1 / 4)
+
+
+def test_the_inverse_root_needs_a_warm_up():
+    with pytest.raises(InputError, match="--schedule inverse-root falls from the end of a warm-up.*--warmup"):
+        Plan(schedule="inverse-root")
 
 
 def test_penalties_are_the_gradient_of_their_formula():

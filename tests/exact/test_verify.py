@@ -8,6 +8,7 @@ from pendio.exact.check import Check
 from pendio.exact.verify import CHECKS, verify
 
 from ..conftest import mistake
+from . import slips_of_sequences
 
 # Each truth
 
@@ -463,7 +464,7 @@ SABOTAGE = {
     the_mean_action_follows: "dqn-table",
     advantages_run_into_the_next_episode: "gae",
     the_gradient_is_doubled: "ppo-first-step",
-}
+} | slips_of_sequences.SABOTAGE
 
 
 @pytest.mark.parametrize("sabotage", SABOTAGE, ids=lambda sabotage: sabotage.__name__)

@@ -9,7 +9,10 @@ import yaml
 from pendio.cli.app import say, train
 from pendio.errors import InputError
 from pendio.options import flag
-from pendio.reinforcement.presets import preset
+from pendio.reinforcement.presets import AGENTS
+from pendio.reinforcement.presets import preset as environment_preset
+from pendio.sequences.tagging.options import TagOptions
+from pendio.sequences.tagging.presets import preset as family_preset
 
 __all__ = ["take_config"]
 
@@ -17,8 +20,8 @@ __all__ = ["take_config"]
 def take_config(arguments: list[str]) -> list[str]:
     """The arguments without ``--config FILE``, whose options become the defaults of ``train``.
 
-    ``--resume --out RUN`` takes the run's own config as if it were named. Without either, an agent gets its environment's
-    preset.
+    ``--resume --out RUN`` takes the run's own config as if it were named. Without either, an agent gets the preset of its
+    environment, and a tagger that of its family.
     """
     path = _option(arguments, "--config")
     rest = [text for text in arguments if not text.startswith("--config=")]
@@ -28,19 +31,30 @@ def take_config(arguments: list[str]) -> list[str]:
     if path is None and "--resume" in rest:
         own = Path(_option(rest, "--out") or "") / "config.yaml"
         path = str(own) if own.is_file() else None
-    task, environment = (rest[1:2] or [""])[0], _option(rest, "--env")
     if path is not None:
         options, source = _config_options(Path(path)), path
     else:
-        known = preset(task, environment or "")
+        subject, known = _preset(rest)
         options, source = {name.replace("_", "-"): value for name, value in known.items()}, "presets"
         taken = [_spelt(name, value) for name, value in known.items() if not _names(rest, name)]
         if taken:
-            say(f"preset for {environment}: {' '.join(taken)}")
+            say(f"preset for {subject}: {' '.join(taken)}")
     if options:
         # Under their commands' names, because a flat option named as a command, such as style, would be left out.
         train.config = [cyclopts.config.Dict({"train": dict.fromkeys(train, options)}, source=source)]
     return rest
+
+
+def _preset(arguments: list[str]) -> tuple[str, dict[str, Any]]:
+    """What the arguments ask to train, and the options that are known to work for it."""
+    task = (arguments[1:2] or [""])[0]
+    if arguments[:1] != ["train"] or task not in ("tag", *AGENTS):
+        return "", {}
+    if task == "tag":
+        family = _option(arguments, "--model") or TagOptions.model
+        return family, family_preset(family)
+    environment = _option(arguments, "--env") or ""
+    return environment, environment_preset(task, environment)
 
 
 def _names(arguments: list[str], name: str) -> bool:

@@ -145,6 +145,9 @@ def _catalogue(what: str) -> dict[str, str]:
         return {
             "classify": "tell classes apart: images, points, tables",
             "restyle": "repaint any image in the style of one, in one pass",
+            "language": "learn what comes next in a text, to write on: window, RNN, LSTM, TCN, Transformer",
+            "translate": "turn one text into another",
+            "tag": "tell classes of texts and other sequences apart",
             "qlearn": "learn a table of action values in a world of states",
             "dqn": "learn a network of action values: a deep Q-network",
             "reinforce": "learn a policy from whole episodes",
@@ -155,8 +158,15 @@ def _catalogue(what: str) -> dict[str, str]:
 
         own = {name: line for name, (line, _) in MODELS.items()}
         lite0 = "EfficientNet-Lite0 with its ImageNet weights, which are installed with pendio"
+        families = {
+            "window": "sequences: a dense network on the last few steps",
+            "rnn, lstm": "sequences: recurrent networks",
+            "tcn": "sequences: causal dilated convolutions",
+            "transformer": "sequences: attention; the decoder alone, the encoder alone, or both",
+            "FOLDER": "GPT-2 (language) with config.json and model.safetensors, to fine-tune",
+        }
         others = {"timm:NAME": "any classifier of timm", "torchvision:NAME": "any classifier of torchvision"}
-        return own | {LITE0: lite0} | others
+        return own | {LITE0: lite0} | others | families
     from pendio.data.embedded import EMBEDDED
     from pendio.data.points import POINTS
 
@@ -164,9 +174,16 @@ def _catalogue(what: str) -> dict[str, str]:
         name: f"2-D points: {line}" for name, (line, _) in POINTS.items()
     }
     return own | {
+        "pydocs": "text of Python's own reference, for language",
+        "dates": "dates in 12 languages and how ISO 8601 writes them, for translate",
+        "names": "names of countries in 12 languages, and which language it is, for tag",
+        "adding, copying": "what a network must remember for long, for tag",
+        "pixels": "the digits pixel by pixel, for tag",
         "FOLDER": "images, one subfolder a class (restyle: as they lie), with or without train/ val/ test/",
         "FILE.csv": "image path and label; or a table, with --target COLUMN",
         "FILE.npz": "arrays x and y, or x_train, y_train, x_val, …",
+        "FILE.txt": "text, or a folder of texts, for language; a folder a class, for tag",
+        "FILE.tsv": "a text, a tab and its translation, for translate; columns text and label, for tag",
         "--env ID": "any Gymnasium environment (CartPole-v1, FrozenLake-v1, Taxi-v4 …), or module:factory of your own",
     }
 

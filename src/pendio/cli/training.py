@@ -10,6 +10,7 @@ from rich.table import Table
 from pendio.classification.options import Classify
 from pendio.cli.app import Json, app, console, print_json, say, train
 from pendio.cli.playing import evaluate_agents, tell_decisions
+from pendio.cli.writing import Looking, evaluate_sequences, predict_sequences
 from pendio.errors import InputError
 from pendio.reinforcement.presets import AGENTS
 from pendio.restyling.options import RestyleOptions
@@ -74,6 +75,7 @@ def evaluate(
     """
     from pendio.classification.evaluation import evaluate_classifiers
     from pendio.classification.recipe import load_classifier, open_data, run_options
+    from pendio.recipes import SEQUENCES
     from pendio.runs.run import Run
 
     if not runs:
@@ -86,10 +88,11 @@ def evaluate(
         return
     if (episodes, seed, env) != (None, None, None):
         raise InputError("--episodes, --seed and --env are for runs of agents")
-    if any(run.recipe == "restyle" for run in opened):
+    alone = next((run for run in opened if run.recipe in ("restyle", *SEQUENCES)), None)
+    if alone is not None:
         if len(opened) > 1:
-            raise InputError("a run of 'train restyle' is measured alone: give one run folder")
-        _evaluate_restyler(opened[0], data, split, json_)
+            raise InputError(f"a run of 'train {alone.recipe}' is measured alone: give one run folder")
+        (_evaluate_restyler if alone.recipe == "restyle" else evaluate_sequences)(alone, data, split, json_)
         return
     tasks = [load_classifier(run) for run in opened]
     examples = open_data(run_options(opened[0]), data)
@@ -141,27 +144,53 @@ def _evaluate_restyler(run: "Run", data: str | None, split: str | None, json_: b
 
 
 @app.command
-def predict(network: str, *inputs: str, top: int | None = None, out: Path | None = None, json_: Json = False) -> None:
-    """Say what is in images; with a run of 'train restyle', repaint them; with an agent, say what it would do.
+def predict(
+    network: str,
+    *inputs: str,
+    top: int | None = None,
+    out: Path | None = None,
+    attention: bool = False,
+    layer: int | None = None,
+    head: int | None = None,
+    json_: Json = False,
+) -> None:
+    """Say what is in images or texts, translate, repaint images, or say what an agent would do: whatever the run learned.
 
     Parameters
     ----------
     network
         A run folder, efficientnet-lite0, timm:NAME or torchvision:NAME.
     inputs
-        Image files, folders of them, or names of embedded photos (photos: all); for tables, points and agents, CSV files.
+        Image files, folders of them, or names of embedded photos (photos: all); for tables, points and agents, CSV files;
+        for runs on sequences, texts.
     top
         How many classes to print; by default 5.
     out
-        A folder to write predictions.csv to, or repainted images, which go to restyled/ by default.
+        A folder to write predictions.csv to, or pictures: repainted ones go to restyled/ by default, those of attention
+        to looking/.
+    attention
+        Of runs on sequences: draw what the network looked at, or what its gates did.
+    layer, head
+        Of --attention: which, from 0 on; by default the last layer, and all its heads.
     """
     from pendio.classification.prediction import Prediction
     from pendio.classification.prediction import predict as predictions
+    from pendio.recipes import SEQUENCES
     from pendio.recipes import network as load_network
     from pendio.runs.run import Run
 
     if not inputs:
         raise InputError("give one input or more: pendio predict NETWORK INPUT …")
+    if (layer, head) != (None, None) and not attention:
+        raise InputError("--layer and --head say what --attention shall draw: add --attention")
+    if Path(network).is_dir() and Run.open(network).recipe in SEQUENCES:
+        looking = Looking(layer, head) if attention else None
+        predict_sequences(Run.open(network), inputs, top, looking, out, json_)
+        return
+    if attention:
+        raise InputError(
+            "--attention is for runs of language, translate and tag; images are looked into by 'pendio visualize'"
+        )
     if Path(network).is_dir() and Run.open(network).recipe in AGENTS:
         if top is not None or out is not None:
             raise InputError("--top and --out are for other runs than those of agents")

@@ -4,6 +4,7 @@ import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -38,6 +39,7 @@ def fit(
     resume: bool = False,
     *,
     config: Mapping[str, Any] | None = None,
+    files: Mapping[str, str] = MappingProxyType({}),
     notes: Sequence[str] = (),
     progress: bool = True,
 ) -> Run:
@@ -52,6 +54,7 @@ def fit(
         out: the run folder to make; by default the next unused name under ``runs/``.
         resume: go on in ``out`` where it stopped, to the bit on a CPU; start there if it does not exist.
         config: what else the run folder shall remember, under the same names.
+        files: texts that the run folder shall hold, by name, such as a tokenizer.
         notes: what to tell before the first epoch, a line each.
         progress: show a bar or a line an epoch on standard error.
 
@@ -66,7 +69,7 @@ def fit(
     with torch.random.fork_rng(), denormals_flushed(), Interruption() as interruption:
         walk = _Walk(task, data, plan, fabric, folder, interruption)
         with Bar(progress and fabric.is_global_zero, walk.total_steps, plan.epochs) as bar:
-            walk.start(resume, dict(config or {}), bar)
+            walk.start(resume, dict(config or {}), files, bar)
             for note in notes:
                 bar.note(note)
             while not walk.finished:
@@ -158,7 +161,7 @@ class _Walk:
         """The task whose weights are evaluated and kept: the average where there is one."""
         return self.average.task if self.average else self.task
 
-    def start(self, resume: bool, config: dict[str, Any], bar: Bar) -> None:
+    def start(self, resume: bool, config: dict[str, Any], files: Mapping[str, str], bar: Bar) -> None:
         """Make the run folder, or take up the one that is there."""
         config = {**config, "plan": dataclasses.asdict(self.plan), "versions": versions()}
         resuming = resume and self.folder.exists()
@@ -175,7 +178,7 @@ class _Walk:
                     self.run.configure(config)
                 else:
                     weights = self._kept.state_dict()
-                    self.run = Run.create(self.folder, config, weights, self._state())
+                    self.run = Run.create(self.folder, config, weights, self._state(), files)
             except InputError as error:
                 problem = error
         problem = self.fabric.broadcast(problem)
@@ -357,6 +360,7 @@ class _Walk:
             "average": self.average.state_dict() if self.average else None,
             "batch": self.batch,
             "data": self.train_data.state_dict() if isinstance(self.train_data, Living) else None,
+            "carried": self.task.carried(),
         }
 
     def _restore(self, state: dict[str, Any]) -> str:
@@ -374,6 +378,7 @@ class _Walk:
             self.epoch, self.step_in_epoch, self.step = state["epoch"], state["step_in_epoch"], state["step"]
             if isinstance(self.train_data, Living):
                 lost = self.train_data.load_state_dict(state["data"])
+            self.task.carry({name: value.to(self.fabric.device) for name, value in state.get("carried", {}).items()})
             self.stale, self.best = state["stale"], None if state["best"] is None else tuple(state["best"])
             self.sums.copy_(state["sums"])
             self._seed_epoch()

@@ -70,7 +70,7 @@ def lr_factor(plan: Plan, step: int, steps_per_epoch: int, total_steps: int) -> 
     With warm-up of w steps it rises as (step + 1)/(w + 1); then, with t in [0, 1) the share of the remaining steps done:
     ``linear`` falls as 1 − t; ``cosine`` as (1 + cos πt)/2 (Loshchilov and Hutter, 2017); ``step`` drops by ``step_factor``
     every ``step_every`` epochs; ``onecycle`` rises from 1/25 to 1 by t = 0.3 and falls to 1/250,000, both along cosines
-    (Smith, 2018).
+    (Smith, 2018); ``inverse-root`` falls as √(w/step) (Vaswani et al., 2017), whatever the number of steps to come.
     """
     warmup = round(plan.warmup * steps_per_epoch)
     if step < warmup:
@@ -87,6 +87,9 @@ def lr_factor(plan: Plan, step: int, steps_per_epoch: int, total_steps: int) -> 
             return (1 + math.cos(math.pi * min(t, 1.0))) / 2
         case "onecycle":
             return _cosine(1 / 25, 1.0, t / 0.3) if t < 0.3 else _cosine(1.0, 4e-6, min(1.0, (t - 0.3) / 0.7))
+        case "inverse-root":
+            # A warm-up of less than half a step still has its one step, to fall from.
+            return math.sqrt(max(1, warmup) / max(1, step))
 
 
 def _cosine(start: float, end: float, t: float) -> float:

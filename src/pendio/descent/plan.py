@@ -10,7 +10,7 @@ from pendio.options import check_types, flag
 __all__ = ["Optimizer", "Plan", "Schedule"]
 
 Optimizer = Literal["sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"]
-Schedule = Literal["constant", "linear", "step", "cosine", "onecycle"]
+Schedule = Literal["constant", "linear", "step", "cosine", "onecycle", "inverse-root"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +124,9 @@ class Plan:
         for name, value in dataclasses.asdict(self).items():
             if value in (float("inf"), float("-inf")):
                 raise InputError(f"{flag(name)} must be finite, got {value}")
+        if self.schedule == "inverse-root" and self.warmup == 0:
+            raise InputError("--schedule inverse-root falls from the end of a warm-up, and there is none; "
+                             "give its epochs with --warmup")  # fmt: skip
 
     def batch_size(self, examples: int) -> int:
         """Examples in one step when there are ``examples`` to train on.

@@ -1,7 +1,7 @@
 """What the loop needs to know of a task, its players and its data."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -82,6 +82,13 @@ class Task(nn.Module, ABC):
 
     def after_step(self) -> None:
         """What else changes when all players have had their turns: nothing, unless a task says so."""
+
+    def carried(self) -> dict[str, Tensor]:
+        """What is handed on from one training batch to the next beside the weights, such as a hidden state."""
+        return {}
+
+    def carry(self, carried: Mapping[str, Tensor]) -> None:
+        """Take up what :meth:`carried` gave, to go on from there."""
 
 
 class Source(Protocol):

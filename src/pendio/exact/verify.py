@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Sequence
 
 from pendio.errors import InputError, did_you_mean
-from pendio.exact import agents, ascent, classification, descent, layers, neurons, planning, policy, replay
+from pendio.exact import agents, ascent, classification, descent, layers, neurons, planning, policy, replay, sequences
 from pendio.exact.check import Check, Row
 
 __all__ = ["CHECKS", "verify"]
 
-_ROOMS = (neurons, descent, layers, classification, ascent, planning, replay, agents, policy)
+_ROOMS = (neurons, descent, layers, classification, ascent, sequences, planning, replay, agents, policy)
 
 CHECKS: dict[str, Check] = {check.name: check for room in _ROOMS for check in room.CHECKS}
 """Name → check, in the order of the chapters."""

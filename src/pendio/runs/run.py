@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import yaml
@@ -24,6 +25,7 @@ CONFIG, STATE, METRICS, LAYERS, REPORT = "config.yaml", "state.pt", "metrics.jso
 WEIGHTS = {"last": "weights.safetensors", "best": "best.safetensors"}
 
 _MAX_CONFIG_BYTES = 16 << 20
+_MAX_TEXT_BYTES = 64 << 20
 
 
 def versions() -> dict[str, str]:
@@ -55,9 +57,18 @@ class Run:
 
     @staticmethod
     def create(
-        folder: Path, config: Mapping[str, Any], weights: Mapping[str, Tensor], state: Mapping[str, Any]
+        folder: Path,
+        config: Mapping[str, Any],
+        weights: Mapping[str, Tensor],
+        state: Mapping[str, Any],
+        files: Mapping[str, str] = MappingProxyType({}),
     ) -> "Run":
         """Make a new run folder, complete from its first instant.
+
+        Args:
+            folder: where.
+            config, weights, state: what it holds.
+            files: other texts that it holds, by name.
 
         Raises:
             InputError: it exists and is not empty, or cannot be written.
@@ -73,6 +84,8 @@ class Run:
             run.configure({})
             run.save(weights, weights, state)
             write_text(draft / METRICS, "")
+            for name, text in files.items():
+                write_text(draft / name, text)
             with writing(folder):
                 os.replace(draft, folder)
         except BaseException:
@@ -162,6 +175,22 @@ class Run:
         if not isinstance(options, dict) or not isinstance(plan, dict):
             raise InputError(f"the config of '{self.folder}' has no options or no plan")
         return {**options, **plan}
+
+    def text(self, name: str) -> str:
+        """A text that the run was made with, such as its tokenizer.
+
+        Raises:
+            InputError: it is missing, too large or damaged.
+        """
+        path = self.folder / name
+        if not path.is_file():
+            raise InputError(f"run folder '{self.folder}' has no {name}")
+        if path.stat().st_size > _MAX_TEXT_BYTES:
+            raise InputError(f"'{path}' is larger than {_MAX_TEXT_BYTES >> 20} MB: it is not what the run was made with")
+        try:
+            return path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"'{path}' is damaged: {' '.join(str(error).split())}") from error
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Add a line to ``metrics.jsonl``."""

@@ -1,0 +1,222 @@
+"""Sequences: training on text, writing it, and asking what was learned."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+from cyclopts import Parameter
+from rich.table import Table
+
+from pendio.cli.app import Json, app, console, print_json, say, train
+from pendio.data.text.kinds import Kind
+from pendio.errors import InputError
+from pendio.sequences.decoding.options import Sampling
+from pendio.sequences.language.options import LanguageOptions
+from pendio.sequences.tagging.options import TagOptions
+from pendio.sequences.translation.options import TranslateOptions
+
+if TYPE_CHECKING:
+    from pendio.runs.run import Run
+
+__all__ = ["Looking", "count", "evaluate_sequences", "language", "predict_sequences", "sample", "tag", "translate"]
+
+
+class Looking(NamedTuple):
+    """What ``pendio predict --attention`` shall show: a layer and a head by number from 0 on, or by default all."""
+
+    layer: int | None
+    head: int | None
+
+
+@train.command
+def language(options: Annotated[LanguageOptions, Parameter(name="*")] = LanguageOptions()) -> None:  # noqa: B008
+    """Train a language model on text: pendio sample RUN --prompt "…" then writes on.
+
+    A config file saved by a run can be given with --config; options on the command line override it.
+    """
+    from pendio.sequences.language.recipe import language as recipe
+
+    _tell(recipe(options))
+
+
+@train.command
+def translate(options: Annotated[TranslateOptions, Parameter(name="*")] = TranslateOptions()) -> None:  # noqa: B008
+    """Train a translator on pairs of texts, one pair a line, parted by a tab: pendio predict RUN "…" then translates.
+
+    A config file saved by a run can be given with --config; options on the command line override it.
+    """
+    from pendio.sequences.translation.recipe import translate as recipe
+
+    _tell(recipe(options))
+
+
+@train.command
+def tag(options: Annotated[TagOptions, Parameter(name="*")] = TagOptions()) -> None:  # noqa: B008
+    """Train a classifier of texts or of other sequences: pendio predict RUN "…" then names the class.
+
+    Each family has options of its own that suit it; the command line goes before them.
+    """
+    from pendio.sequences.tagging.recipe import tag as recipe
+
+    _tell(recipe(options))
+
+
+def _tell(run: "Run") -> None:
+    say(f"run folder: {run.folder}   report: {run.folder}/report.html")
+
+
+@app.command
+def sample(
+    run: str,
+    *,
+    number: Annotated[int, Parameter(name=["-n", "--number"])] = 1,
+    prompt: str = "",
+    tokens: int = 400,
+    sampling: Annotated[Sampling, Parameter(name="*")] = Sampling(),  # noqa: B008  (frozen)
+    beams: int = 1,
+    stop: tuple[str, ...] = (),
+    out: Path | None = None,
+    json_: Json = False,
+) -> None:
+    """Let a language model write on.
+
+    Parameters
+    ----------
+    run
+        A run folder of 'train language'.
+    number
+        How many texts.
+    prompt
+        How they begin; by default with a new line.
+    tokens
+        How many tokens to write at most.
+    beams
+        Write the likeliest text that a beam search of this width finds, instead of drawing lots.
+    stop
+        End before this text; may be given several times.
+    out
+        A file to write to, instead of the terminal.
+    """
+    from pendio.runs.files import write_text
+    from pendio.runs.run import Run
+    from pendio.sequences.decoding.writing import likeliest, write
+    from pendio.sequences.language.recipe import load_language
+
+    if number < 1:
+        raise InputError(f"--number must be at least 1, got {number}")
+    if tokens < 1:
+        raise InputError(f"--tokens must be at least 1, got {tokens}")
+    if beams > 1 and sampling != Sampling():
+        raise InputError("--beams writes the likeliest text: leave out --temperature, --top-k, --top-p and --seed")
+    task = load_language(Run.open(run))
+    live = number == 1 and beams == 1 and out is None and not json_
+    if live:
+        print(prompt, end="", flush=True)
+        for piece in write(task.model, task.tokenizer, [prompt], sampling, tokens, stop):
+            print(piece.text, end="", flush=True)
+        print()
+        return
+    if beams > 1:
+        texts = likeliest(task.model, task.tokenizer, prompt, beams, tokens, stop)[:number]
+    else:
+        texts = [""] * number
+        for piece in write(task.model, task.tokenizer, [prompt] * number, sampling, tokens, stop):
+            texts[piece.row] += piece.text
+    if json_:
+        print_json([{"prompt": prompt, "text": text} for text in texts])
+    whole = "\n\n".join(f"{prompt}{text}" for text in texts)
+    if out is not None:
+        write_text(out, whole + "\n")
+        say(f"wrote {out}")
+    elif not json_:
+        print(whole)
+
+
+@app.command
+def count(
+    data: str = "pydocs",
+    *,
+    order: int = 5,
+    tokenizer: Kind = "characters",
+    json_: Json = False,
+) -> None:
+    """Predict a text by counting what followed the last few tokens: what a language model must beat.
+
+    Parameters
+    ----------
+    data
+        A text file, a folder of them, or pydocs.
+    order
+        The longest context in tokens.
+    tokenizer
+        What the text is cut into: characters, bytes, words or bpe.
+    """
+    from pendio.data.text.corpus import open_corpus
+    from pendio.sequences.language.counts import count_models
+
+    corpus = open_corpus(data, tokenizer=tokenizer)
+    found = count_models(corpus.train.tokens, corpus.val.tokens, corpus.tokenizer.size, order)
+    if json_:
+        print_json([model._asdict() for model in found])
+        return
+    print(
+        f"{data}: {len(corpus.train):,} tokens to count, {len(corpus.val):,} to predict, {corpus.tokenizer.size} kinds"
+    )
+    table = Table("tokens of context", "α", "nats a token", "bits a token")
+    for model in found:
+        table.add_row(str(model.order), f"{model.added:g}", f"{model.loss:.4f}", f"{model.bits:.4f}")
+    console().print(table)
+
+
+def evaluate_sequences(run: "Run", data: str | None, split: str | None, json_: bool) -> None:
+    """What ``pendio evaluate`` does with a run of ``language``, ``translate`` or ``tag``."""
+    from pendio.sequences.evaluation import evaluate_run
+
+    found = evaluate_run(run, data, split)
+    if json_:
+        print_json(found.to_dict())
+        return
+    print(f"{run.folder} on {found.data}: {found.split} split, {found.size}")
+    table = Table()
+    table.add_column("metric")
+    table.add_column("value", justify="right")
+    for name, value in found.metrics.items():
+        table.add_row(name, f"{value:.4f}")
+    console().print(table)
+    for line in found.remarks:
+        print(line)
+
+
+def predict_sequences(
+    run: "Run", inputs: Sequence[str], top: int | None, looking: Looking | None, out: Path | None, json_: bool
+) -> None:
+    """What ``pendio predict`` does with a run of ``language``, ``translate`` or ``tag``."""
+    if looking is not None:
+        _look(run, inputs, looking, out or Path("looking"), json_)
+        return
+    if out is not None:
+        raise InputError(
+            "--out is for --attention, whose pictures go there; answers are printed, with --json for programs"
+        )
+    from pendio.sequences.prediction import predict_run
+
+    answers = predict_run(run, inputs, top)
+    if json_:
+        print_json([answer.to_dict() for answer in answers])
+        return
+    for answer in answers:
+        print(answer)
+
+
+def _look(run: "Run", inputs: Sequence[str], looking: Looking, out: Path, json_: bool) -> None:
+    from pendio.sequences.looking.look import look
+
+    made: list[dict[str, Any]] = []
+    for number, text in enumerate(inputs, 1):
+        folder = out if len(inputs) == 1 else out / str(number)
+        seen = look(run, text, layer=looking.layer, head=looking.head, out=folder)
+        made.append(seen.to_dict())
+        if not json_:
+            print(f"{text}: wrote {', '.join(str(file) for file in seen.files)}")
+    if json_:
+        print_json(made)

@@ -1,0 +1,1 @@
+"""Text as numbers: tokenizers, corpora, and the windows of text that a model reads."""

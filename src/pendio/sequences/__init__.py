@@ -1,0 +1,1 @@
+"""Sequences: language models from a fixed window to the Transformer, translation, and classification."""

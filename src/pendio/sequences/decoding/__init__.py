@@ -1,0 +1,1 @@
+"""From logits to tokens: sampling, beam search, and text as it comes."""
