@@ -3,7 +3,7 @@ import re
 import pytest
 
 from pendio.errors import InputError
-from pendio.tour import STOPS, tour
+from pendio.tour.walk import STOPS, tour
 
 
 @pytest.mark.timeout(900)  # two minutes alone, several where the machine has other work

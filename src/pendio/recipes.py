@@ -64,7 +64,8 @@ def _train_on_sequences(task: str, options: dict[str, Any], progress: bool) -> R
     from pendio.sequences.tagging.presets import preset as preset_of
     from pendio.sequences.tagging.recipe import tag
 
-    return tag(TagOptions.of({**preset_of(str(options.get("model", TagOptions.model))), **options}), progress)
+    known = preset_of(str(options.get("model", TagOptions.model)), str(options.get("data", TagOptions.data)))
+    return tag(TagOptions.of({**known, **options}), progress)
 
 
 def load(name: str | Path, weights: str | None = None) -> Any:

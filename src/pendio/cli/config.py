@@ -51,8 +51,11 @@ def _preset(arguments: list[str]) -> tuple[str, dict[str, Any]]:
     if arguments[:1] != ["train"] or task not in ("tag", *AGENTS):
         return "", {}
     if task == "tag":
-        family = _option(arguments, "--model") or TagOptions.model
-        return family, family_preset(family)
+        family, data = (
+            _option(arguments, "--model") or TagOptions.model,
+            _option(arguments, "--data") or TagOptions.data,
+        )
+        return f"{family} on {data}", family_preset(family, data)
     environment = _option(arguments, "--env") or ""
     return environment, environment_preset(task, environment)
 

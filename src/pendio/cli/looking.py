@@ -197,7 +197,7 @@ def tour(out: Path = Path("tour")) -> None:
     out
         The folder to write to; its index.html is the page.
     """
-    from pendio.tour import tour as walk
+    from pendio.tour.walk import tour as walk
 
     page = walk(out)
     say(f"open {page}")

@@ -14,6 +14,7 @@ from pendio.cli.writing import Looking, evaluate_sequences, predict_sequences
 from pendio.errors import InputError
 from pendio.reinforcement.presets import AGENTS
 from pendio.restyling.options import RestyleOptions
+from pendio.sequences.asking import Asking
 
 if TYPE_CHECKING:
     from pendio.data.examples import Data, Split
@@ -152,6 +153,8 @@ def predict(
     attention: bool = False,
     layer: int | None = None,
     head: int | None = None,
+    beams: int | None = None,
+    penalty: float | None = None,
     json_: Json = False,
 ) -> None:
     """Say what is in images or texts, translate, repaint images, or say what an agent would do: whatever the run learned.
@@ -172,6 +175,10 @@ def predict(
         Of runs on sequences: draw what the network looked at, or what its gates did.
     layer, head
         Of --attention: which, from 0 on; by default the last layer, and all its heads.
+    beams
+        Of translators: how many beginnings of a translation to keep; by default 1.
+    penalty
+        Of --beams: 0 prefers short translations, 1, the default, does not.
     """
     from pendio.classification.prediction import Prediction
     from pendio.classification.prediction import predict as predictions
@@ -185,8 +192,10 @@ def predict(
         raise InputError("--layer and --head say what --attention shall draw: add --attention")
     if Path(network).is_dir() and Run.open(network).recipe in SEQUENCES:
         looking = Looking(layer, head) if attention else None
-        predict_sequences(Run.open(network), inputs, top, looking, out, json_)
+        predict_sequences(Run.open(network), inputs, Asking(top, beams, penalty), looking, out, json_)
         return
+    if (beams, penalty) != (None, None):
+        raise InputError("--beams and --penalty are for runs of 'train translate'")
     if attention:
         raise InputError(
             "--attention is for runs of language, translate and tag; images are looked into by 'pendio visualize'"

@@ -10,6 +10,7 @@ from rich.table import Table
 from pendio.cli.app import Json, app, console, print_json, say, train
 from pendio.data.text.kinds import Kind
 from pendio.errors import InputError
+from pendio.sequences.asking import Asking
 from pendio.sequences.decoding.options import Sampling
 from pendio.sequences.language.options import LanguageOptions
 from pendio.sequences.tagging.options import TagOptions
@@ -188,7 +189,7 @@ def evaluate_sequences(run: "Run", data: str | None, split: str | None, json_: b
 
 
 def predict_sequences(
-    run: "Run", inputs: Sequence[str], top: int | None, looking: Looking | None, out: Path | None, json_: bool
+    run: "Run", inputs: Sequence[str], asking: Asking, looking: Looking | None, out: Path | None, json_: bool
 ) -> None:
     """What ``pendio predict`` does with a run of ``language``, ``translate`` or ``tag``."""
     if looking is not None:
@@ -200,7 +201,7 @@ def predict_sequences(
         )
     from pendio.sequences.prediction import predict_run
 
-    answers = predict_run(run, inputs, top)
+    answers = predict_run(run, inputs, asking)
     if json_:
         print_json([answer.to_dict() for answer in answers])
         return

@@ -102,8 +102,7 @@ class Heads(nn.Module):
 
     def split(self, values: Tensor) -> Tensor:
         """``(N, T, heads·d)`` as ``(N, heads, T, d)``."""
-        apart: Tensor = values.unflatten(-1, (self.heads, -1))
-        return apart.transpose(1, 2)
+        return values.view(*values.shape[:2], self.heads, -1).transpose(1, 2)
 
     def _fitted(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
         if self.score != "cosine":

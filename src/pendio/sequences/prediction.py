@@ -5,10 +5,12 @@ from typing import Any, Protocol
 
 from pendio.errors import InputError
 from pendio.runs.run import Run
+from pendio.sequences.asking import Asking
 
 __all__ = ["Answer", "predict_run"]
 
 _TOP = 5
+_PLAIN = Asking()
 
 
 class Answer(Protocol):
@@ -19,26 +21,35 @@ class Answer(Protocol):
         ...
 
 
-def predict_run(run: Run, inputs: Sequence[str], top: int | None = None) -> list[Answer]:
+def predict_run(run: Run, inputs: Sequence[str], asking: Asking = _PLAIN) -> list[Answer]:
     """Ask a run of ``language``, ``translate`` or ``tag``.
 
     Args:
         run: its folder.
         inputs: texts, or files that a tagger reads.
-        top: how many classes or likeliest tokens to name; by default 5.
+        asking: what to name, and how to search.
 
     Raises:
         InputError: the run is damaged, or an input is none for it.
     """
+    top, beams, penalty = asking
     if top is not None and top < 1:
         raise InputError(f"--top must be at least 1, got {top}")
+    if run.recipe != "translate" and (beams, penalty) != (None, None):
+        raise InputError("--beams and --penalty are for runs of 'train translate'; 'pendio sample' has --beams too")
     if run.recipe == "translate":
         if top is not None:
             raise InputError("--top is for runs that name classes; this one translates")
+        if penalty is not None and beams in (None, 1):
+            raise InputError("--penalty weighs lengths in a beam search: give --beams 2 or more")
         from pendio.sequences.translation.prediction import translate_texts
         from pendio.sequences.translation.recipe import load_translator
 
-        return list(translate_texts(load_translator(run), inputs))
+        return list(
+            translate_texts(
+                load_translator(run), inputs, 1 if beams is None else beams, 1.0 if penalty is None else penalty
+            )
+        )
     if run.recipe == "tag":
         from pendio.sequences.tagging.prediction import open_sequences, predict_tags
 

@@ -23,7 +23,7 @@ def make_tagger(model, outputs=3, asked=None, seed=0, **form):
         # Biases too must differ from 0 for a test to notice where they are used.
         for weight in tagger.head.parameters():
             torch.nn.init.normal_(weight)
-    return tagger.double().eval()
+    return tagger.double().eval().requires_grad_(False)
 
 
 SHOUTS = [(f"{word}{mark}", label) for word in ("aha", "bee", "cab", "dada", "ebb", "face", "hide", "jab", "lid", "mad",

@@ -56,7 +56,7 @@ def test_padding_says_nothing():
 
 @pytest.mark.parametrize("model", FAMILIES)
 def test_occlusion_is_the_fall_of_the_logit_step_by_step(model):
-    tagger = make_tagger(model).requires_grad_(False)
+    tagger = make_tagger(model)
     fallen = occlusion(tagger, TOKENS, 1, batch=2)
     whole = tagger(TOKENS[None])[0, 1]
     for step in range(5):
@@ -67,7 +67,7 @@ def test_occlusion_is_the_fall_of_the_logit_step_by_step(model):
 
 @pytest.mark.parametrize("model", FAMILIES)
 def test_the_winner_is_listened_for_and_nothing_is_left_behind(model):
-    tagger = make_tagger(model, features=2).requires_grad_(False)
+    tagger = make_tagger(model, features=2)
     inputs = torch.rand(9, 2, dtype=torch.float64)
     heard = listen(tagger, inputs)
     assert heard.output == int(tagger(inputs[None]).argmax())

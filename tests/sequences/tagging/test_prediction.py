@@ -106,6 +106,7 @@ def test_texts_that_cannot_be_answered_cost_a_line(sequences, text, message):
 
 def test_a_text_of_just_the_length_is_read():
     assert len(list(predict_tags(reader("transformer", most=4), ["abcd"]))) == 1
+    assert len(next(predict_tags(reader(asked=3), ["abc"])).classes) == 3
 
 
 def test_files_without_text_cost_a_line(tmp_path, shout_run):

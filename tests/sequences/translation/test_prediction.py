@@ -50,6 +50,10 @@ def test_a_translation_without_end_is_cut_off_and_says_so():
         (found,) = translate_texts(task, ["abc"], beams=beams)
         assert not found.finished
         assert len(found.translation) <= 12
+        task.longest = 5
+        (found,) = translate_texts(task, ["abc"], beams=beams)
+        assert (found.finished, len(task.target.encode(found.translation))) == (False, 5)
+        task.longest = 12
 
 
 def test_a_trained_translator_comes_to_an_end(capitals_run):

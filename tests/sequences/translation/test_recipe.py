@@ -5,6 +5,7 @@ import torch
 import yaml
 
 from pendio.errors import InputError
+from pendio.nn.transformer import Form
 from pendio.runs.run import Run
 from pendio.sequences.translation.recipe import load_translator, open_data, run_options
 from pendio.sequences.translation.report import draw_look, look, sharpest_head
@@ -44,6 +45,18 @@ def test_what_goes_on_keeps_the_tokens_that_it_has_learnt(tmp_path):
     assert len(again.history()) == 2
 
 
+def test_options_reach_the_network_and_the_data(tmp_path, capitals_run):
+    options = {"norm": "post", "positions": "learned", "score": "cosine", "dropout": 0.2, "split_seed": 3}
+    run = train(write_pairs(tmp_path / "pairs.tsv"), tmp_path / "run", epochs=1, label_smoothing=0.3, **options)
+    task = load_translator(run)
+    assert task.label_smoothing == 0.3
+    assert task.network.form == Form(
+        width=16, heads=2, layers=1, length=12, norm="post", positions="learned", score="cosine", dropout=0.2
+    )
+    data, other = (open_data(run_options(one), run=one) for one in (run, capitals_run))
+    assert set(data.sources["test"]) != set(other.sources["test"])
+
+
 def test_another_seed_gives_other_weights(tmp_path):
     options = {"lr": 1e-9, "epochs": 1, "steps": 1}
     runs = [train(write_pairs(tmp_path / "pairs.tsv"), tmp_path / str(seed), seed=seed, **options) for seed in (0, 1)]
@@ -55,7 +68,8 @@ def test_a_trained_run_loads_as_it_was(capitals_run):
     task = load_translator(capitals_run)
     assert not task.training
     assert not any(parameter.requires_grad for parameter in task.parameters())
-    assert task.label_smoothing == 0.1
+    # Words of three letters and the end.
+    assert (task.label_smoothing, task.longest) == (0.1, 4)
     options = run_options(capitals_run)
     assert (options.width, options.plan.epochs, options.length) == (16, 15, 12)
     other = open_data(options, run=capitals_run)
@@ -111,6 +125,8 @@ def test_what_does_not_describe_a_translator_is_refused(capitals_run):
         (lambda config: config.update(recipe="classify"), "is not one of 'train translate'"),
         (lambda config: config.pop("plan"), "has no options or no plan"),
         (lambda config: config.pop("tokenizers"), "does not say what its tokenizers were"),
+        (lambda config: config.pop("longest"), "does not say how long its longest translation may be"),
+        (lambda config: config.update(longest=13), "does not say how long its longest translation may be"),
         (lambda config: config["options"].update(width=32), "do not fit its config"),
         (lambda config: config["options"].update(layers="x"), "--layers must be a whole number"),
     ):

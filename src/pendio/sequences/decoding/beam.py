@@ -86,6 +86,8 @@ def _collect(
 ) -> None:
     """Take in the candidates that end here, and at the last step all."""
     for row, found in enumerate(done):
+        if _greedy_and_done(found, beams):
+            continue
         for rank in range(best.shape[1]):
             total, ended = float(best[row, rank]), bool(ends[row, rank])
             if total == float("-inf") or not ((ended and rank < beams) or last):
@@ -98,8 +100,15 @@ def _collect(
 
 def _settled(found: list[Hypothesis], best: float, length: int, most: int, penalty: float, beams: int) -> bool:
     """Whether nothing that goes on can still come among the best: probabilities only fall."""
+    if _greedy_and_done(found, beams):
+        return True
     if len(found) < beams:
         return False
     # A negative sum over the largest divisor there can still be is the best that is left to hope for.
     divisor: float = (most if penalty > 0 else length) ** penalty
     return best / divisor <= found[-1].score
+
+
+def _greedy_and_done(found: list[Hypothesis], beams: int) -> bool:
+    """Whether the one beam there is has ended: what would go on instead of it was never the likeliest."""
+    return beams == 1 and len(found) == 1

@@ -65,10 +65,12 @@ def continued(
     """
     context = model.context
     written = [prompt if context is None else prompt[-context:] for prompt in prompts]
+    barred = torch.tensor(never, dtype=torch.long, device=written[0].device)
+    recent: list[Tensor] = []
     logits, state = _read(model, written, most)
     for step in range(most):
         if never:
-            logits = logits.index_fill(1, torch.tensor(never, device=logits.device), float("-inf"))
+            logits = logits.index_fill(1, barred, float("-inf"))
         chosen = choose(logits, sampling, step)
         yield chosen
         if step + 1 == most:
@@ -76,11 +78,19 @@ def continued(
         if context is None:
             logits, state = _step(model, chosen, state)
             continue
-        written = [torch.cat([tokens, one[None]])[-context:] for tokens, one in zip(written, chosen, strict=True)]
+        recent.append(chosen)
         if state.length < state.capacity:
             logits, state = _step(model, chosen, state)
         else:
-            logits, state = _read(model, [tokens[-max(1, context // 2) :] for tokens in written], most - step)
+            written = _latter(written, torch.stack(recent, 1), context)
+            recent.clear()
+            logits, state = _read(model, written, most - step)
+
+
+def _latter(written: Sequence[Tensor], recent: Tensor, context: int) -> list[Tensor]:
+    """What is read again of each row: all of it, unless by itself it is more than fits; then it is what it were alone."""
+    texts = [torch.cat([tokens, new]) for tokens, new in zip(written, recent, strict=True)]
+    return [text if len(text) <= context else text[-max(1, context // 2) :] for text in texts]
 
 
 def _read(model: LanguageModel, prompts: Sequence[Tensor], most: int) -> tuple[Tensor, Any]:

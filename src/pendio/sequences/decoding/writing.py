@@ -1,5 +1,6 @@
 """Text as it is written, piece by piece."""
 
+import codecs
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -14,9 +15,6 @@ from pendio.sequences.decoding.sampling import continued
 from pendio.sequences.models.language_model import LanguageModel
 
 __all__ = ["Piece", "encoded_prompt", "likeliest", "write"]
-
-_UNFINISHED = "\ufffd"
-"""What decoding makes of bytes that are no character yet."""
 
 
 class Piece(NamedTuple):
@@ -75,6 +73,10 @@ def write(
         raise InputError("--stop must not be empty")
     device = next(model.parameters()).device
     tokens = [encoded_prompt(tokenizer, prompt).to(device) for prompt in prompts]
+    longest = max(len(one) for one in tokens)
+    if model.context is not None and longest > model.context:
+        raise InputError(f"--prompt has {longest} tokens, and this model holds {model.context} at once: shorten it, or "
+                         "train with a longer --context")  # fmt: skip
     never = [*range(tokenizer.first), *range(tokenizer.size, model.vocabulary)]
     writers = [_Writer(tokenizer, stop) for _ in prompts]
     for number, chosen in enumerate(continued(model, tokens, sampling, most, never), 1):
@@ -128,18 +130,13 @@ class _Writer:
     def __init__(self, tokenizer: Tokenizer, stop: Sequence[str]) -> None:
         self.tokenizer, self.stop = tokenizer, stop
         self.ended = False
-        self._tokens: list[int] = []
+        # A character may come in several tokens: what is none yet is kept until it is one, or can be none.
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._held = ""
 
     def take(self, token: int, last: bool) -> str:
         """The text that is sure once ``token`` has come."""
-        self._tokens.append(token)
-        text = self.tokenizer.decode(self._tokens)
-        # A character may come in several tokens: wait for the rest, as long as a character can be.
-        if text.endswith(_UNFINISHED) and len(self._tokens) < 4 and not last:
-            return ""
-        self._tokens.clear()
-        self._held += text
+        self._held += self._decoder.decode(self.tokenizer.pieces[token], last)
         ends = [place for one in self.stop if (place := self._held.find(one)) >= 0]
         if ends or last:
             self.ended = True

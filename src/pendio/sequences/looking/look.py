@@ -54,6 +54,11 @@ class Looked:
     answer: str
     pictures: tuple[Seen, ...]
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Where the pictures are."""
+        return tuple(one.file for one in self.pictures)
+
     def to_dict(self) -> dict[str, Any]:
         """For ``--json``."""
         pictures = [{"file": str(one.file), "caption": one.caption} for one in self.pictures]
@@ -61,7 +66,7 @@ class Looked:
 
 
 def look(
-    run: str | Path | Language | Translate | Sequences,
+    run: str | Path | Run | Language | Translate | Sequences,
     text: str,
     *,
     layer: int | None = None,
@@ -76,7 +81,7 @@ def look(
     also where its encoder does; of a tagger to which inputs it listened, and of a Transformer its attention.
 
     Args:
-        run: a run folder, or what was loaded from it.
+        run: a run, its folder, or what was loaded from it.
         text: what to read; for a run on other sequences than texts an image file, or the number of a held-out sequence.
         layer: from 0 on, negative ones from the last; by default the last.
         head: of attention, counted likewise; by default all, and their mean.
@@ -87,8 +92,9 @@ def look(
         InputError: the run is damaged, there is no such layer, head or kind in it, the text is empty, too long or not
             known to it, or the folder cannot be written.
     """
-    if isinstance(run, str | Path):
-        input_, answer, found = _look_at_run(Run.open(run), text, layer, head, kind)
+    if isinstance(run, str | Path | Run):
+        opened = run if isinstance(run, Run) else Run.open(run)
+        input_, answer, found = _look_at_run(opened, text, layer, head, kind)
     elif isinstance(run, Language):
         input_, (answer, found) = text, _language(run, text, layer, head, kind)
     elif isinstance(run, Translate):
@@ -187,7 +193,7 @@ def _tokens_to_go_on(task: Language, text: str) -> Tensor:
 
 def _translator(task: Translate, text: str, layer: int | None, head: int | None, kind: str | None) -> _Found:
     if kind not in (None, "attention"):
-        raise InputError(f"a translator has no {kind} to look at; what there is to see is its attention")
+        raise InputError(f"a translator has no {kind} to look at; what there is to see: its attention")
     network, text = task.network.eval(), text.strip()
     tokens = task.encode([text]).row(0)
     _check_length(len(tokens))

@@ -60,13 +60,13 @@ def chosen_kind(body: nn.Module, asked: str | None, layer: int | None, head: int
     if asked is not None and asked not in KINDS:
         raise InputError(f"there is no '{asked}' to look at: {', '.join(KINDS)}; {did_you_mean(asked, KINDS)}")
     if head is not None and "attention" not in there:
-        raise InputError(f"--head {head}: {family} has no attention; what there is to see are its {_listed(there)}")
+        raise InputError(f"--head {head}: {family} has no attention; what there is to see: {_listed(there)}")
     if layer is not None and there == ("inputs",):
-        raise InputError(f"--layer {layer}: {family} has neither attention nor states; what there is to see are the inputs "
-                         "it depends on")  # fmt: skip
+        raise InputError(f"--layer {layer}: {family} has neither attention nor states; what there is to see: the "
+                         "inputs it depends on")  # fmt: skip
     kind = next((one for one in KINDS if one == asked), usual if layer is None and head is None else there[0])
     if kind not in there:
-        raise InputError(f"{family} has no {kind}; what there is to see are its {_listed(there)}")
+        raise InputError(f"{family} has no {kind}; what there is to see: {_listed(there)}")
     if kind == "inputs" and (layer is not None or head is not None):
         raise InputError("--layer and --head are of no use for inputs: an answer depends on them through all layers")
     if kind != "attention" and head is not None:
@@ -156,24 +156,22 @@ def _gates(body: Recurrent, values: Tensor, names: Sequence[str], layer: int) ->
         Units(name, getattr(gates, name)[0][:, chosen], name in ("candidate", "cell"))
         for name in ("forget", "input", "candidate", "output", "cell")
     ]
-    caption = (
-        f"Gates and cell of {_shown(chosen, body)} of layer {layer}, a row each; those that move alike stand together."
-    )
+    caption = f"Gates and cell of {_shown(chosen, body, layer)}, a row each; those that move alike stand together."
     return Sight(f"gates-layer-{layer}", caption, draw_units(maps, names))
 
 
 def _hidden(body: Recurrent, values: Tensor, names: Sequence[str], layer: int) -> Sight:
     hidden = hidden_states(body, values, layer)[0]
     chosen = ordered_units(hidden, _UNITS)
-    caption = (
-        f"Hidden states of {_shown(chosen, body)} of layer {layer}, a row each; those that move alike stand together."
-    )
+    caption = f"Hidden states of {_shown(chosen, body, layer)}, a row each; those that move alike stand together."
     return Sight(f"hidden-layer-{layer}", caption, draw_units([Units("hidden", hidden[:, chosen], True)], names))
 
 
-def _shown(chosen: Tensor, body: Recurrent) -> str:
+def _shown(chosen: Tensor, body: Recurrent, layer: int) -> str:
     count = len(chosen)
-    return f"all {count} units" if count == body.width else f"the {count} of {body.width} units that move most"
+    if count == body.width:
+        return f"all {count} units of layer {layer}"
+    return f"those {count} of the {body.width} units of layer {layer} that move most"
 
 
 def _family(body: nn.Module) -> str:
@@ -182,7 +180,9 @@ def _family(body: nn.Module) -> str:
     return "a Transformer" if isinstance(body, Transformer) else "a tcn" if isinstance(body, Temporal) else "a window"
 
 
-_NAMES = {"attention": "attention", "gates": "gates", "hidden": "hidden states", "inputs": "inputs it depends on"}
+_NAMES = {
+    "attention": "its attention", "gates": "its gates", "hidden": "its hidden states", "inputs": "the inputs it depends on",
+}  # fmt: skip
 
 
 def _listed(kinds: Sequence[Kind]) -> str:

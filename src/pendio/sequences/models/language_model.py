@@ -37,7 +37,7 @@ class LanguageModel(nn.Module):
         self.dropout = nn.Identity() if isinstance(body, Transformer) else nn.Dropout(dropout)
         nn.init.normal_(self.embedding.weight, std=1 / math.sqrt(width))
         tied = self.reader.width == width
-        self.head = None if tied else nn.Linear(self.reader.width, vocabulary, bias=False)
+        self.head: nn.Module | None = None if tied else nn.Linear(self.reader.width, vocabulary, bias=False)
 
     @property
     def reader(self) -> Body:
@@ -51,8 +51,8 @@ class LanguageModel(nn.Module):
 
     def logits(self, features: Tensor) -> Tensor:
         """Logits ``(…, vocabulary)`` of features ``(…, width)``."""
-        weight = self.embedding.weight if self.head is None else self.head.weight
-        return F.linear(features, weight)
+        out: Tensor = F.linear(features, self.embedding.weight) if self.head is None else self.head(features)
+        return out
 
     def features(
         self, tokens: Tensor, state: Any = None, present: Tensor | None = None

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from pendio.data.text.kinds import Kind
 from pendio.descent.plan import Plan
-from pendio.errors import InputError
+from pendio.errors import InputError, did_you_mean
 from pendio.options import check_types, from_flat, own
 from pendio.sequences.architecture import FAMILIES, Architecture
 
@@ -60,6 +61,9 @@ class TagOptions(Architecture):
     length: int | None = None
     """The most tokens of a text; or how long the sequences of adding (200) and the gaps of copying (100) are."""
 
+    freeze: bool = False
+    """Train a new head alone, on a pretrained encoder that stays as it is."""
+
     label_smoothing: float = 0.0
     """Share of each label that is spread over all classes, in [0, 1)."""
 
@@ -80,8 +84,11 @@ class TagOptions(Architecture):
     def __post_init__(self) -> None:
         check_types(self)
         super().__post_init__()
-        if self.model not in FAMILIES:
-            raise InputError(f"unknown --model '{self.model}': {', '.join(FAMILIES)}")
+        if self.model not in FAMILIES and not self.pretrained:
+            raise InputError(f"unknown --model '{self.model}': neither a folder with BERT's weights, nor one of the "
+                             f"families; {did_you_mean(self.model, FAMILIES)}")  # fmt: skip
+        if self.freeze and not self.pretrained:
+            raise InputError(f"--freeze keeps trained weights, and '{self.model}' has none: give a folder as --model")
         if not 0 <= self.label_smoothing < 1:
             raise InputError(f"--label-smoothing must be in [0, 1), got {self.label_smoothing}")
         for name in ("length", "vocabulary"):
@@ -89,6 +96,11 @@ class TagOptions(Architecture):
                 raise InputError(f"--{name} must be at least 1, got {getattr(self, name)}")
         if self.split_seed < 0:
             raise InputError(f"--split-seed must not be negative, got {self.split_seed}")
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether the model is a folder with weights."""
+        return self.model not in FAMILIES and Path(self.model).is_dir()
 
     @staticmethod
     def of(options: Mapping[str, Any]) -> "TagOptions":

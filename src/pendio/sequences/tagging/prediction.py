@@ -46,6 +46,10 @@ class Tagged:
         first: dict[str, object] = {"input": self.input, "class": self.classes[0], "probability": self.probabilities[0]}
         return first | {"top": top} | ({"unknown": list(self.unknown)} if self.unknown else {})
 
+    def __str__(self) -> str:
+        pairs = zip(self.classes, self.probabilities, strict=True)
+        return f"{self.input}: {', '.join(f'{name} {value:.3f}' for name, value in pairs)}{_unread(self.unknown)}"
+
 
 @dataclass(frozen=True)
 class StepTags:
@@ -62,6 +66,14 @@ class StepTags:
         steps = [{"class": name, "probability": value} for name, value in pairs]
         first: dict[str, object] = {"input": self.input, "steps": steps}
         return first | ({"unknown": list(self.unknown)} if self.unknown else {})
+
+    def __str__(self) -> str:
+        return f"{self.input}: {' '.join(self.classes)}{_unread(self.unknown)}"
+
+
+def _unread(unknown: Sequence[str]) -> str:
+    """What a person should know of a text that was not read whole; empty where it was."""
+    return f" (not known, and left out: {', '.join(map(repr, unknown))})" if unknown else ""
 
 
 @dataclass(frozen=True)

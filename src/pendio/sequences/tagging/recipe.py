@@ -17,6 +17,7 @@ from pendio.options import saved
 from pendio.runs.run import Run, next_folder
 from pendio.sequences.tagging.network import Reader, Tagger
 from pendio.sequences.tagging.options import TagOptions
+from pendio.sequences.tagging.pretrained import Framed, Origin, known_tokenizer, places
 from pendio.sequences.tagging.report import write_report
 from pendio.sequences.tagging.task import Tag
 
@@ -49,8 +50,13 @@ def tag(options: TagOptions, progress: bool = True) -> Run:
         InputError: an option does not fit the data or the model; the message says which.
     """
     data = open_data(options)
-    task = new_task(options, data.describe(), balanced_weights(data) if options.class_weights == "balanced" else None)
+    dropout = 0.0 if options.freeze else options.plan.dropout
+    origin, encoder = Origin.load(options.model, dropout) if options.pretrained else (None, None)
+    weights = balanced_weights(data) if options.class_weights == "balanced" else None
+    task = new_task(options, data.describe(), weights, encoder)
     config = {"recipe": "tag", "options": saved(options), "data": data.describe()}
+    if origin is not None:
+        config["origin"] = origin.describe()
     out = Path(options.out) if options.out else next_folder("tag", options.data)
     if options.resume and out.exists() and run_tokenizer(Run.open(out)) != data.tokenizer:
         raise InputError(f"'{options.data}' has changed since the training in '{out}' began: its text makes other tokens; "
@@ -65,23 +71,32 @@ def tag(options: TagOptions, progress: bool = True) -> Run:
     return run
 
 
-def new_task(options: TagOptions, facts: Mapping[str, Any], class_weights: list[float] | None = None) -> Tag:
+def new_task(
+    options: TagOptions,
+    facts: Mapping[str, Any],
+    class_weights: list[float] | None = None,
+    pretrained: Framed | None = None,
+) -> Tag:
     """The untrained task for data of which ``facts`` tell; the same seed gives the same weights.
 
     Args:
         options: which network.
         facts: see :meth:`LabelledData.describe`.
         class_weights: see :class:`Tag`.
+        pretrained: an encoder to put in place of a new one.
     """
     with torch.random.fork_rng():
         torch.manual_seed(options.plan.seed)
         dropout, answer = options.plan.dropout, facts["answer"]
-        reader = Reader(
-            options, facts["length"], tokens=facts["tokens"], features=facts["features"], dropout=dropout
-        )  # fmt: skip
         outputs = 1 if answer == "number" else len(facts["classes"])
         asked = facts["asked"] if answer == "tokens" else None
-        tagger = Tagger(reader, outputs, reader.pooling, asked, dropout)
+        if pretrained is not None:
+            tagger = Tagger(pretrained.requires_grad_(not options.freeze), outputs, "mean", asked, dropout)
+        else:
+            reader = Reader(
+                options, facts["length"], tokens=facts["tokens"], features=facts["features"], dropout=dropout
+            )  # fmt: skip
+            tagger = Tagger(reader, outputs, reader.pooling, asked, dropout)
     smoothing = options.label_smoothing
     return Tag(tagger, answer, facts["classes"], label_smoothing=smoothing, class_weights=class_weights)
 
@@ -92,9 +107,11 @@ def open_data(options: TagOptions) -> LabelledData:
     Raises:
         InputError: there is no such data, it cannot be used, or an option does not fit it.
     """
+    known = known_tokenizer(options.model) if options.pretrained else None
+    room = places(options.model) if options.pretrained else None
     opened = open_labelled(
-        options.data, tokenizer=options.tokenizer, size=options.vocabulary, target=options.target, seed=options.split_seed,
-        length=options.length,
+        options.data, tokenizer=options.tokenizer, size=options.vocabulary, known=known, target=options.target,
+        seed=options.split_seed, length=options.length if room is None else min(room, options.length or room),
     )  # fmt: skip
     if opened.answer != "class" and options.class_weights != "none":
         raise InputError(
@@ -148,7 +165,11 @@ def run_options(run: Run) -> TagOptions:
     Raises:
         InputError: its config is not one of ``tag``.
     """
-    return TagOptions.of(run.options("tag"))
+    options = run.options("tag")
+    if "origin" in run.config:
+        # The folder that the weights came from may be gone, and is not needed any more.
+        options |= {"model": "transformer", "freeze": False}
+    return TagOptions.of(options)
 
 
 def run_tokenizer(run: Run) -> Tokenizer | None:
@@ -173,7 +194,9 @@ def load_tagger(run: Run) -> Tag:
     Raises:
         InputError: the run's files are missing, damaged or do not fit together.
     """
-    task = new_task(run_options(run), run_facts(run))
+    options, origin = run_options(run), run.config.get("origin")
+    pretrained = None if origin is None else Origin.of(origin, run.folder).blank(options.plan.dropout)
+    task = new_task(options, run_facts(run), None, pretrained)
     run.fill(task)
     return task.eval().requires_grad_(False)
 

@@ -39,7 +39,6 @@ def write_report(run: Run, task: Tag, data: LabelledData) -> None:
     ]
     if not numbers:
         sections.append(_classes(evaluation, shown["confusion"]))
-    if task.answer != "number":
         sections.append(Section("Use it", code=f"pendio predict {run.folder} {_hint(data)}"))
     sections.append(_about(data))
     model = run.config.get("options", {}).get("model", "model")
@@ -48,8 +47,8 @@ def write_report(run: Run, task: Tag, data: LabelledData) -> None:
 
 
 _CAPTIONS = {
-    "curves": "Loss and what it is about on the validation sequences; the dotted line marks the evaluation whose weights "
-    "were kept.",
+    "curves": "Loss, and accuracy or squared error on the validation sequences; the dotted line marks the evaluation whose "
+    "weights were kept.",
     "answers": "Answers over what is right, of the test sequences; on the line they are the same.",
     "confusion": "Counts of true against predicted classes on the test sequences.",
 }

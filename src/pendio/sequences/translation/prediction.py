@@ -37,7 +37,8 @@ class Translation:
     Attributes:
         source: the text, without white space at its ends.
         translation: its translation.
-        finished: whether the translator came to an end by itself; else the translation was cut off.
+        finished: whether the translator came to an end by itself; else it was cut off
+            where it was as long as the longest that the translator learnt from.
         unknown: characters or words of the source that the vocabulary lacks.
         candidates: what beam search found, the best first; empty where it was not used.
     """
@@ -55,6 +56,11 @@ class Translation:
             "source": self.source, "translation": self.translation, "finished": self.finished,
             "unknown": list(self.unknown), "candidates": found,
         }  # fmt: skip
+
+    def __str__(self) -> str:
+        cut = "" if self.finished else " (cut off)"
+        unknown = f" (not known: {', '.join(map(repr, self.unknown))})" if self.unknown else ""
+        return f"{self.source} → {self.translation}{cut}{unknown}"
 
 
 @torch.no_grad()
@@ -108,13 +114,13 @@ _Answer = tuple[str, bool, tuple[Candidate, ...]]
 
 
 def _greedy(task: Translate, inputs: Tensor) -> list[_Answer]:
-    tokens = task.network.greedy(inputs, task.network.form.length)
+    tokens = task.network.greedy(inputs, task.longest)
     ended = (tokens == END).any(1).tolist()
     return [(task.target.decode(row), end, ()) for row, end in zip(tokens.tolist(), ended, strict=True)]
 
 
 def _beams(task: Translate, inputs: Tensor, beams: int, penalty: float) -> list[_Answer]:
-    most = task.network.form.length
+    most = task.longest
     logits, state = task.network.begin(inputs, most)
     rows = beam_search(task.network.step, logits, state, beams=beams, most=most, end=END, penalty=penalty)
     answers: list[_Answer] = []

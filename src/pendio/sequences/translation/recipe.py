@@ -37,11 +37,12 @@ def translate(options: TranslateOptions, progress: bool = True) -> Run:
     # What goes on has learnt the numbers of its own tokens.
     known = _tokenizers(Run.open(out)) if options.resume and out.exists() else None
     data = _opened(options, options.data, known)
-    task = _new_task(options, data.source, data.target, _has_unknown(data))
+    task = _new_task(options, data.source, data.target, _has_unknown(data), _longest(data))
     files = dict(zip(_FILES, (data.source.to_json(), data.target.to_json()), strict=True))
     config = {
         "recipe": "translate", "options": saved(options), "data": data.describe(),
         "tokenizers": {name: _digest(text) for name, text in files.items()}, "knows_unknown": task.knows_unknown,
+        "longest": task.longest,
     }  # fmt: skip
     notes = [f"noticed: {finding.message}" for finding in data.findings]
     run = fit(task, data, options.plan, out, options.resume, config=config, files=files, notes=notes, progress=progress)
@@ -50,7 +51,9 @@ def translate(options: TranslateOptions, progress: bool = True) -> Run:
     return run
 
 
-def _new_task(options: TranslateOptions, source: Tokenizer, target: Tokenizer, knows_unknown: bool) -> Translate:
+def _new_task(
+    options: TranslateOptions, source: Tokenizer, target: Tokenizer, knows_unknown: bool, longest: int
+) -> Translate:
     """The untrained task; the same seed gives the same weights."""
     form = Form(
         width=options.width, heads=options.heads, layers=options.layers, length=options.length,
@@ -59,12 +62,17 @@ def _new_task(options: TranslateOptions, source: Tokenizer, target: Tokenizer, k
     with torch.random.fork_rng():
         torch.manual_seed(options.plan.seed)
         network = Translator(source.size, target.size, form)
-    return Translate(network, source, target, options.label_smoothing, knows_unknown)
+    return Translate(network, source, target, options.label_smoothing, knows_unknown, longest)
 
 
 def _has_unknown(data: PairData) -> bool:
     unknown = data.source.unknown
     return unknown is not None and bool((data.train.sequences[0].tokens == unknown).any())
+
+
+def _longest(data: PairData) -> int:
+    """Tokens of the longest target seen while training, without START."""
+    return max(int(split.sequences[1].lengths.max()) for split in (data.train, data.val)) - 1
 
 
 def open_data(options: TranslateOptions, data: str | None = None, run: Run | None = None) -> PairData:
@@ -103,8 +111,10 @@ def load_translator(run: Run) -> Translate:
     Raises:
         InputError: the run's files are missing, damaged or do not fit together.
     """
-    options = run_options(run)
-    task = _new_task(options, *_tokenizers(run), run.config.get("knows_unknown") is True)
+    options, longest = run_options(run), run.config.get("longest")
+    if type(longest) is not int or not 1 <= longest <= options.length:
+        raise InputError(f"the config of '{run.folder}' does not say how long its longest translation may be")
+    task = _new_task(options, *_tokenizers(run), run.config.get("knows_unknown") is True, longest)
     run.fill(task)
     return task.eval().requires_grad_(False)
 

@@ -55,7 +55,7 @@ def look(task: Translate, text: str, layer: int = -1) -> Look:
     task.eval()
     device = next(task.parameters()).device
     tokens = task.encode([text], allow_unknown=True).row(0).to(device)[None]
-    written = task.network.greedy(tokens, task.network.form.length)
+    written = task.network.greedy(tokens, task.longest)
     before = torch.cat([torch.full_like(written[:, :1], START), written[:, :-1]], 1)
     weights = task.network.attention(tokens, before, layer)[0].cpu()
     rows = [task.target.names[token] for token in written[0].tolist()]

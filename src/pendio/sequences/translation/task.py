@@ -30,15 +30,18 @@ class Translate(Task):
         source, target: tokenizers, with marks.
         label_smoothing: ε, in [0, 1).
         knows_unknown: whether there was an unknown source token to learn from.
+        longest: the most tokens that it writes, END among them: no more than the targets had that it learnt from, for it
+            does not know what comes behind. By default as many as there are places.
     """
 
     def __init__(
         self, network: Translator, source: Tokenizer, target: Tokenizer, label_smoothing: float = 0.0,
-        knows_unknown: bool = False,
+        knows_unknown: bool = False, longest: int | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.network, self.source, self.target = network, source, target
         self.label_smoothing, self.knows_unknown = label_smoothing, knows_unknown
+        self.longest = longest or network.form.length
         self.mean_loss, self.mean_accuracy, self.mean_exact = (MeanMetric(nan_strategy="disable") for _ in range(3))
 
     def _answered(self, batch: Pairs) -> tuple[Tensor, Tensor]:
@@ -123,7 +126,7 @@ class Translate(Task):
             return []
         self.eval()
         tokens = self.encode(inputs).padded(torch.arange(len(inputs)))
-        written = self.network.greedy(tokens.to(self.network.source.weight.device), self.network.form.length)
+        written = self.network.greedy(tokens.to(self.network.source.weight.device), self.longest)
         return [self.target.decode(row) for row in written.tolist()]
 
 
