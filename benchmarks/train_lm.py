@@ -153,7 +153,8 @@ class Layer(nn.Module):
         q, k, v = (part.view(rows, length, self.heads, width // self.heads).transpose(1, 2) for part in parts)
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + self.join(mixed.transpose(1, 2).contiguous().view(rows, length, width))
-        return x + self.down(F.gelu(self.up(self.second(x))))
+        branch: Tensor = self.down(F.gelu(self.up(self.second(x))))
+        return x + branch
 
 
 class Script(nn.Module):

@@ -42,6 +42,14 @@ def test_ends_that_are_small_by_chance_do_not_vanish():
     assert vanishing_over_time(norms, "rnn") is None
 
 
+def test_it_is_the_far_end_that_counts_against_the_largest():
+    norms = powers(1.0)
+    norms[80:] = 1e-12
+    assert "it reaches 79 steps back" in vanishing_over_time(norms, "rnn").sentence
+    norms[0] = 1e-15
+    assert vanishing_over_time(norms, "rnn") is not None
+
+
 def test_a_gradient_that_grows_explodes():
     found = exploding_over_time(powers(1.1))
     assert found.kind == "exploding-over-time"
@@ -59,7 +67,7 @@ def test_short_sequences_and_no_gradient_tell_nothing(rule):
 def test_states_are_saturated_where_most_are():
     found = saturated_states([0.1, 0.7])
     assert found.kind == "saturated-states"
-    assert "70% of the hidden states of layer 1" in found.evidence
+    assert "70% of the values of tanh in layer 1" in found.evidence
     assert saturated_states([0.4, 0.1]) is None
     assert saturated_states([]) is None
 

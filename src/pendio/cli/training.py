@@ -150,7 +150,8 @@ def predict(
     *inputs: str,
     top: int | None = None,
     out: Path | None = None,
-    attention: bool = False,
+    attention: Annotated[bool, Parameter(negative="")] = False,
+    look: Literal["attention", "gates", "hidden", "inputs"] | None = None,
     layer: int | None = None,
     head: int | None = None,
     beams: int | None = None,
@@ -173,8 +174,10 @@ def predict(
         to looking/.
     attention
         Of runs on sequences: draw what the network looked at, or what its gates did.
+    look
+        The same, and what: attention, gates, hidden states, or on which inputs the answer depends.
     layer, head
-        Of --attention: which, from 0 on; by default the last layer, and all its heads.
+        Of these: which, from 0 on; by default the last layer, and all its heads.
     beams
         Of translators: how many beginnings of a translation to keep; by default 1.
     penalty
@@ -188,10 +191,10 @@ def predict(
 
     if not inputs:
         raise InputError("give one input or more: pendio predict NETWORK INPUT …")
-    if (layer, head) != (None, None) and not attention:
+    looking = Looking(look, layer, head) if attention or look else None
+    if (layer, head) != (None, None) and looking is None:
         raise InputError("--layer and --head say what --attention shall draw: add --attention")
     if Path(network).is_dir() and Run.open(network).recipe in SEQUENCES:
-        looking = Looking(layer, head) if attention else None
         predict_sequences(Run.open(network), inputs, Asking(top, beams, penalty), looking, out, json_)
         return
     if (beams, penalty) != (None, None):

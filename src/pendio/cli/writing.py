@@ -23,8 +23,9 @@ __all__ = ["Looking", "count", "evaluate_sequences", "language", "predict_sequen
 
 
 class Looking(NamedTuple):
-    """What ``pendio predict --attention`` shall show: a layer and a head by number from 0 on, or by default all."""
+    """What ``pendio predict --attention`` shall show: of which kind, and a layer and a head by number from 0 on."""
 
+    kind: str | None
     layer: int | None
     head: int | None
 
@@ -215,9 +216,11 @@ def _look(run: "Run", inputs: Sequence[str], looking: Looking, out: Path, json_:
     made: list[dict[str, Any]] = []
     for number, text in enumerate(inputs, 1):
         folder = out if len(inputs) == 1 else out / str(number)
-        seen = look(run, text, layer=looking.layer, head=looking.head, out=folder)
+        seen = look(run, text, layer=looking.layer, head=looking.head, kind=looking.kind, out=folder)
         made.append(seen.to_dict())
         if not json_:
-            print(f"{text}: wrote {', '.join(str(file) for file in seen.files)}")
+            print(f"{seen.input}: {seen.answer}")
+            for picture in seen.pictures:
+                print(f"  wrote {picture.file}: {picture.caption}")
     if json_:
         print_json(made)

@@ -59,12 +59,14 @@ class LayerCache:
         Raises:
             ValueError: there is no room for them.
         """
-        start, self.length = self.length, self.length + keys.shape[2]
+        start, count = self.length, keys.shape[2]
+        self.length = start + count
         if self.length > self.keys.shape[2]:
             raise ValueError(f"a cache for {self.keys.shape[2]} positions cannot take in {self.length}")
-        self.keys[:, :, start : self.length] = keys
-        self.values[:, :, start : self.length] = values
-        return self.keys[:, :, : self.length], self.values[:, :, : self.length]
+        # Not by subscripts: for one token they cost more than the copy.
+        self.keys.narrow(2, start, count).copy_(keys)
+        self.values.narrow(2, start, count).copy_(values)
+        return self.keys.narrow(2, 0, self.length), self.values.narrow(2, 0, self.length)
 
     def select(self, rows: Tensor) -> "LayerCache":
         """See :class:`State`."""

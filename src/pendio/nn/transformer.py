@@ -84,13 +84,14 @@ class Feedforward(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """``(…, width)`` as they came."""
-        hidden = self.up(values)
-        if self.activation == "relu":
-            hidden = F.relu(hidden)
-        else:
-            hidden = F.gelu(hidden, approximate="tanh" if self.activation == "gelu-tanh" else "none")
-        out: Tensor = self.down(hidden)
+        out: Tensor = self.down(self.activate(self.up(values)))
         return out
+
+    def activate(self, hidden: Tensor) -> Tensor:
+        """f, at each number."""
+        if self.activation == "relu":
+            return F.relu(hidden)
+        return F.gelu(hidden, approximate="tanh" if self.activation == "gelu-tanh" else "none")
 
 
 class TransformerLayer(nn.Module):
@@ -143,7 +144,8 @@ class TransformerLayer(nn.Module):
         return self._added(values, self.feedforward(seen), self.feedforward_norm)
 
     def _added(self, values: Tensor, branch: Tensor, norm: nn.Module) -> Tensor:
-        total: Tensor = values + self.dropout(branch)
+        # A call that drops nothing would still be a call, at every token that is written.
+        total: Tensor = values + (self.dropout(branch) if self.training else branch)
         return total if self.norm_first else cast(Tensor, norm(total))
 
 

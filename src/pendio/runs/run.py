@@ -186,7 +186,9 @@ class Run:
         if not path.is_file():
             raise InputError(f"run folder '{self.folder}' has no {name}")
         if path.stat().st_size > _MAX_TEXT_BYTES:
-            raise InputError(f"'{path}' is larger than {_MAX_TEXT_BYTES >> 20} MB: it is not what the run was made with")
+            raise InputError(
+                f"'{path}' is larger than {_MAX_TEXT_BYTES >> 20} MB: it is not what the run was made with"
+            )
         try:
             return path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:

@@ -117,14 +117,14 @@ def _far(norms: Tensor) -> Tensor:
 
 
 def saturated_states(shares: Sequence[float]) -> Diagnosis | None:
-    """Of the share of saturated hidden states in each layer."""
+    """Of :func:`pendio.sequences.looking.memory.saturation`."""
     worst = max(shares, default=0.0)
     if worst < _SATURATED:
         return None
     return Diagnosis(
         "saturated-states",
         "Hidden states are saturated: at the ends of tanh its slope, and with it the gradient, is zero.",
-        f"{worst:.0%} of the hidden states of layer {shares.index(worst)} are beyond ±0.99",
+        f"{worst:.0%} of the values of tanh in layer {shares.index(worst)} are beyond ±0.99",
         "lower the learning rate, clip gradients, or let weights decay",
         "--lr 1e-3 --clip 0.5 --weight-decay 0.1",
     )

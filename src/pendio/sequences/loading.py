@@ -60,4 +60,20 @@ def diagnose_run(run: Run) -> list[Diagnosis]:
     Raises:
         InputError: as for :func:`rebuild_report`.
     """
-    raise NotImplementedError
+    if run.recipe == "translate":
+        from pendio.sequences.translation import recipe as translation
+        from pendio.sequences.translation.diagnosis import diagnose_translator
+
+        return diagnose_translator(run, translation.open_data(translation.run_options(run), run=run))
+    if run.recipe == "tag":
+        from pendio.sequences.tagging import recipe as tagging
+        from pendio.sequences.tagging.diagnosis import diagnose_tagger
+
+        return diagnose_tagger(run, tagging.load_tagger(run), tagging.run_data(run))
+    from pendio.sequences.language import recipe as language
+    from pendio.sequences.language.diagnosis import diagnose_language
+    from pendio.sequences.language.text import windows
+
+    task, options = language.load_language(run), language.run_options(run)
+    corpus = language.open_data(options, known=task.tokenizer)
+    return diagnose_language(run, task, corpus, windows(corpus, options.context, task.carries))

@@ -18,7 +18,7 @@ BYTES = train_tokenizer("bytes", [])
 class Parrot(nn.Module):
     """A language model that says what it was told, one text a row, whatever the prompt is."""
 
-    context = None
+    context = body = None
 
     def __init__(self, texts, vocabulary):
         super().__init__()

@@ -51,19 +51,21 @@ def test_the_task_stays_as_it_was(lstm_run):
     assert all(torch.equal(value, before[name]) for name, value in task.state_dict().items())
 
 
-def with_body(task, model, change):
+def with_body(task, model, change, layers=1):
     """A task of another body, with weights that ``change`` has set."""
     width = task.model.embedding.embedding_dim
-    body = build_body(Architecture(model=model, width=width, layers=1), width, 32)
+    body = build_body(Architecture(model=model, width=width, layers=layers), width, 32)
     made = Language(LanguageModel(task.model.vocabulary, body, width, scale=math.sqrt(width)), task.tokenizer)
     with torch.no_grad():
-        change(body.network)
+        change(body)
     return made.eval()
 
 
 def test_a_recurrence_that_forgets_lets_the_gradient_vanish(lstm_run):
     task, corpus, text = opened(lstm_run)
-    [found] = diagnose_language(lstm_run, with_body(task, "rnn", lambda one: one.weight_hh_l0.mul_(0.2)), corpus, text)
+    [found] = diagnose_language(
+        lstm_run, with_body(task, "rnn", lambda one: one.network.weight_hh_l0.mul_(0.2)), corpus, text
+    )
     assert found.kind == "vanishing-over-time"
     assert found.flag == "--model lstm"
 
@@ -71,8 +73,9 @@ def test_a_recurrence_that_forgets_lets_the_gradient_vanish(lstm_run):
 def test_a_recurrence_that_grows_lets_it_explode(lstm_run):
     task, corpus, text = opened(lstm_run)
 
-    def grow(network):
+    def grow(body):
         # Small states, so that tanh is linear.
+        network = body.network
         network.weight_hh_l0.copy_(1.4 * torch.linalg.qr(torch.randn(48, 48)).Q)
         network.weight_ih_l0.mul_(1e-7)
         nn.init.zeros_(network.bias_ih_l0)
@@ -81,10 +84,25 @@ def test_a_recurrence_that_grows_lets_it_explode(lstm_run):
     assert kinds(lstm_run, with_body(task, "rnn", grow), corpus, text)[0] == "exploding-over-time"
 
 
+def test_what_a_convolution_does_not_see_has_not_vanished(lstm_run):
+    task, corpus, text = opened(lstm_run)
+    short = with_body(task, "tcn", lambda one: None, layers=3)
+    assert short.model.reader.reach == 29 < text.val.length
+    assert "vanishing-over-time" not in kinds(lstm_run, short, corpus, text)
+
+
 def test_states_at_the_ends_of_tanh_are_told(lstm_run):
     task, corpus, text = opened(lstm_run)
-    found = diagnose_language(lstm_run, with_body(task, "rnn", lambda one: one.bias_ih_l0.fill_(9.0)), corpus, text)
-    assert "saturated-states" in [one.kind for one in found]
+
+    def copying(body):
+        for name, weight in body.network.named_parameters():
+            weight.copy_(torch.eye(48) if name == "weight_ih_l0" else torch.zeros_like(weight))
+
+    made = with_body(task, "rnn", copying)
+    for reached, told in ((2.5, False), (2.8, True)):
+        # The states are what an embedding comes to by its scale, and tanh 2.65 is 0.99.
+        nn.init.constant_(made.model.embedding.weight, reached / math.sqrt(48))
+        assert ("saturated-states" in kinds(lstm_run, made, corpus, text)) == told
 
 
 def test_what_stood_before_is_counted_row_by_row():

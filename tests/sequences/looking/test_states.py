@@ -40,6 +40,15 @@ def test_units_that_move_alike_stand_together():
     assert int((placed[1:] != placed[:-1]).sum()) == 2
 
 
+def test_the_circle_of_units_is_cut_where_it_is_widest():
+    # Units that lag behind each other by a tenth of a turn, over six tenths of the circle: their order is that of the lags.
+    time = torch.arange(200) * 0.1 * torch.pi
+    order = torch.tensor([3, 0, 5, 1, 6, 4, 2])
+    values = torch.stack([torch.sin(time + 0.2 * torch.pi * lag) for lag in order.tolist()], 1)
+    lags = order[ordered_units(values, 7)].tolist()
+    assert lags in (list(range(7)), list(range(7))[::-1])
+
+
 def test_those_that_move_most_are_shown():
     values = torch.randn(50, 6, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 9, 1, 9, 9, 1])
     values[:, 0] += 100  # far from 0, and still

@@ -62,7 +62,6 @@ def test_texts_that_are_in_two_splits_are_told(tmp_path, shout_run):
     table = write_table(tmp_path / "table.csv", rows, ("text", "label", "split"))
     data = open_labelled(table, known=run_data(shout_run).tokenizer)
     found = {one.kind: one for one in diagnose_tagger(shout_run, load_tagger(shout_run), data)}
-    print(found)
     assert found["leak"].evidence.startswith("66.7% of the held-out examples")
 
 
@@ -79,6 +78,22 @@ def test_a_recurrence_that_forgets_lets_the_gradient_vanish(adding_run):
     assert "vanishing-over-time" not in kinds(adding_run, task, data)
 
 
+def test_the_longest_texts_are_looked_at_and_their_padding_is_not(tmp_path, shout_run):
+    rows = [(f"{'a' * n}{mark}", label, "train") for n in range(1, 12)
+            for mark, label in (("!", "shout"), (".", "calm"), ("?", "ask"))]  # fmt: skip
+    rows += [(f"{'b' * n}!", "shout", "val") for n in [*range(1, 20), 60, 70]]
+    table = write_table(tmp_path / "table.csv", rows, ("text", "label", "split"))
+    data = open_labelled(table, known=run_data(shout_run).tokenizer)
+    task = new_task(TagOptions.of({"model": "rnn", "width": 16}), run_facts(shout_run))
+    with torch.no_grad():
+        task.tagger.encoder.body.network.weight_hh_l0.mul_(0.2)
+        # An embedding of the padding that would saturate every state.
+        task.tagger.encoder.first.weight[0] = 1e3
+    found = {one.kind: one for one in diagnose_tagger(shout_run, task, data)}
+    assert "70 steps back" in found["vanishing-over-time"].evidence
+    assert "saturated-states" not in found
+
+
 def test_states_at_the_ends_of_tanh_are_told(adding_run):
     task = new_task(TagOptions.of({"model": "rnn", "width": 16}), run_facts(adding_run))
     with torch.no_grad():
@@ -92,6 +107,11 @@ def test_a_network_that_does_not_see_the_beginning_is_told(adding_run):
         task = new_task(TagOptions.of({**options, "width": 8}), facts)
         [found] = [one for one in diagnose_tagger(adding_run, task, data) if one.kind == "out-of-sight"]
         assert found.evidence == f"it sees the last {reach} of up to 40 steps"
+    # What it does not see has not vanished.
+    task = new_task(TagOptions.of({"model": "tcn", "layers": 3, "width": 8}), facts)
+    found = kinds(adding_run, task, data)
+    assert "out-of-sight" in found
+    assert "vanishing-over-time" not in found
     for model in ("lstm", "transformer"):
         assert "out-of-sight" not in kinds(
             adding_run, new_task(TagOptions.of({"model": model, "width": 8}), facts), data

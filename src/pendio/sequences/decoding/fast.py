@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from pendio.errors import InputError
 from pendio.sequences.models.language_model import LanguageModel
 
-__all__ = ["Int8Linear", "lightened"]
+__all__ = ["Int8Linear", "int8_linear", "lightened"]
 
 _WORTHWHILE = 1 << 17
 """Weights from which on a layer is faster in eight bits: below, rounding its inputs takes longer than is saved."""
@@ -46,12 +46,17 @@ class Int8Linear(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         """``(…, outputs)`` of ``values (…, inputs)``."""
         rows = values.reshape(-1, values.shape[-1])
-        largest = torch.linalg.vector_norm(rows, math.inf, 1, keepdim=True)
-        # One operation for largest/127 and never 0: calls cost as much here as what they compute.
-        scale = torch.add(self.least, largest, alpha=1 / 127)
-        product = torch._int_mm(rows.div(scale).round_().to(torch.int8), self.weight) * scale
-        out = product.mul_(self.scale) if self.bias is None else torch.addcmul(self.bias, product, self.scale)
+        out = int8_linear(rows, self.weight, self.scale, self.bias, self.least)
         return out.view(*values.shape[:-1], -1)
+
+
+def int8_linear(rows: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | None, least: Tensor) -> Tensor:
+    """What :class:`Int8Linear` makes of ``rows (N, inputs)`` with its ``weight (inputs, outputs)``: ``(N, outputs)``."""
+    largest = torch.linalg.vector_norm(rows, math.inf, 1, keepdim=True)
+    # One operation for largest/127 and never 0: calls cost as much here as what they compute.
+    step = torch.add(least, largest, alpha=1 / 127)
+    product = torch._int_mm(rows.div(step).round_().to(torch.int8), weight) * step
+    return product.mul_(scale) if bias is None else torch.addcmul(bias, product, scale)
 
 
 def lightened(model: LanguageModel) -> LanguageModel:

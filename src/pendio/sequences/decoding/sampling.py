@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pendio.data.randomness import uniforms
 from pendio.sequences.decoding.options import Sampling
+from pendio.sequences.decoding.steps import stepper
 from pendio.sequences.models.language_model import LanguageModel
 
 __all__ = ["Sampling", "choose", "continued", "probabilities"]
@@ -67,6 +68,7 @@ def continued(
     written = [prompt if context is None else prompt[-context:] for prompt in prompts]
     barred = torch.tensor(never, dtype=torch.long, device=written[0].device)
     recent: list[Tensor] = []
+    take_step = stepper(model)
     logits, state = _read(model, written, most)
     for step in range(most):
         if never:
@@ -76,11 +78,11 @@ def continued(
         if step + 1 == most:
             return
         if context is None:
-            logits, state = _step(model, chosen, state)
+            logits, state = take_step(chosen, state)
             continue
         recent.append(chosen)
         if state.length < state.capacity:
-            logits, state = _step(model, chosen, state)
+            logits, state = take_step(chosen, state)
         else:
             written = _latter(written, torch.stack(recent, 1), context)
             recent.clear()
@@ -97,8 +99,3 @@ def _read(model: LanguageModel, prompts: Sequence[Tensor], most: int) -> tuple[T
     longest = max(len(prompt) for prompt in prompts)
     capacity = None if model.context is None else min(model.context, longest + most)
     return model.read(prompts, capacity)
-
-
-def _step(model: LanguageModel, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
-    logits, state = model(tokens[:, None], state)
-    return logits[:, -1], state

@@ -14,6 +14,8 @@ from pendio.data.text.tokens import Tokenizer
 from pendio.data.text.windows import Windows
 from pendio.descent.task import Loss, Task
 from pendio.nn.cache import Carried
+from pendio.runs.diagnosis import Diagnosis, Evidence
+from pendio.sequences.diagnosis import diagnose_training
 from pendio.sequences.models.language_model import LanguageModel
 
 __all__ = ["Language", "Surprise"]
@@ -112,6 +114,10 @@ class Language(Task):
             metric.reset()
         self._measured = None
         return summary(nats, hits, tokens, size)
+
+    def diagnose(self, evidence: Evidence) -> list[Diagnosis]:
+        """What went wrong, as far as a run's curves and gradients tell."""
+        return diagnose_training(evidence)
 
     def score(self, metrics: dict[str, float]) -> tuple[float, ...]:
         """The loss: the lower, the better."""

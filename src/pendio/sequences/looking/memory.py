@@ -45,11 +45,17 @@ def steps_back(norms: Tensor, share: float = 0.01) -> int:
 
 @torch.no_grad()
 def saturation(body: Recurrent, values: Tensor) -> list[float]:
-    """Of each layer, the share of hidden states with |h| > 0.99: there the slope of tanh is below 0.02.
+    """Of each layer, the share of values of its tanh beyond ±0.99, where the slope is below 0.02.
+
+    That is of a plain network's hidden states, and of an LSTM's cells, as they are shown: h = o ⊙ tanh(C).
 
     Args:
         body: in evaluation mode.
         values: what it reads, ``(N, T, inputs)``, without padding.
     """
     layers = range(body.network.num_layers)
-    return [float((hidden_states(body, values, layer).abs() > _END).double().mean()) for layer in layers]
+    if body.kind == "lstm":
+        shown = [body.gates(values, layer).cell.tanh() for layer in layers]
+    else:
+        shown = [hidden_states(body, values, layer) for layer in layers]
+    return [float((one.abs() > _END).double().mean()) for one in shown]

@@ -69,8 +69,6 @@ def chosen_kind(body: nn.Module, asked: str | None, layer: int | None, head: int
         raise InputError(f"{family} has no {kind}; what there is to see: {_listed(there)}")
     if kind == "inputs" and (layer is not None or head is not None):
         raise InputError("--layer and --head are of no use for inputs: an answer depends on them through all layers")
-    if kind != "attention" and head is not None:
-        raise InputError(f"--head {head} is of attention, and {kind} was asked for; leave one of them out")
     return kind
 
 

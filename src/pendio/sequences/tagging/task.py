@@ -10,6 +10,8 @@ from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from pendio.descent.task import Loss, Task
+from pendio.runs.diagnosis import Diagnosis, Evidence
+from pendio.sequences.diagnosis import diagnose_training
 from pendio.sequences.tagging.network import Tagger
 
 __all__ = ["Answer", "Tag", "per_class"]
@@ -104,6 +106,10 @@ class Tag(Task):
         for metric in (self.confusion, self.mean_loss, self.mean_exact, self.mean_target, self.mean_square):
             metric.reset()
         return metrics
+
+    def diagnose(self, evidence: Evidence) -> list[Diagnosis]:
+        """What went wrong, as far as a run's curves and gradients tell."""
+        return diagnose_training(evidence)
 
     def score(self, metrics: dict[str, float]) -> tuple[float, ...]:
         """Accuracy, and among equals the lower loss; of numbers the lower error."""

@@ -13,6 +13,8 @@ from pendio.data.text.pairs import Pairs
 from pendio.data.text.tokens import PAD, Tokenizer
 from pendio.descent.task import Loss, Task
 from pendio.errors import InputError
+from pendio.runs.diagnosis import Diagnosis, Evidence
+from pendio.sequences.diagnosis import diagnose_training
 from pendio.sequences.translation.network import Translator
 
 __all__ = ["Translate"]
@@ -83,6 +85,10 @@ class Translate(Task):
         for mean in means.values():
             mean.reset()
         return metrics
+
+    def diagnose(self, evidence: Evidence) -> list[Diagnosis]:
+        """What went wrong, as far as a run's curves and gradients tell."""
+        return diagnose_training(evidence)
 
     def score(self, metrics: dict[str, float]) -> tuple[float, ...]:
         """Exact translations first; among equals the lower loss."""
