@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from cyclopts import Parameter
 from rich.table import Table
@@ -77,6 +77,7 @@ def sample(
     sampling: Annotated[Sampling, Parameter(name="*")] = Sampling(),  # noqa: B008  (frozen)
     beams: int = 1,
     stop: tuple[str, ...] = (),
+    weights: Literal["float32", "int8"] = "float32",
     out: Path | None = None,
     json_: Json = False,
 ) -> None:
@@ -96,11 +97,14 @@ def sample(
         Write the likeliest text that a beam search of this width finds, instead of drawing lots.
     stop
         End before this text; may be given several times.
+    weights
+        In which numbers to keep the weights while writing; int8 is faster on a CPU, and a little less exact.
     out
         A file to write to, instead of the terminal.
     """
     from pendio.runs.files import write_text
     from pendio.runs.run import Run
+    from pendio.sequences.decoding.fast import lightened
     from pendio.sequences.decoding.writing import likeliest, write
     from pendio.sequences.language.recipe import load_language
 
@@ -111,18 +115,19 @@ def sample(
     if beams > 1 and sampling != Sampling():
         raise InputError("--beams writes the likeliest text: leave out --temperature, --top-k, --top-p and --seed")
     task = load_language(Run.open(run))
+    model = lightened(task.model) if weights == "int8" else task.model
     live = number == 1 and beams == 1 and out is None and not json_
     if live:
         print(prompt, end="", flush=True)
-        for piece in write(task.model, task.tokenizer, [prompt], sampling, tokens, stop):
+        for piece in write(model, task.tokenizer, [prompt], sampling, tokens, stop):
             print(piece.text, end="", flush=True)
         print()
         return
     if beams > 1:
-        texts = likeliest(task.model, task.tokenizer, prompt, beams, tokens, stop)[:number]
+        texts = likeliest(model, task.tokenizer, prompt, beams, tokens, stop)[:number]
     else:
         texts = [""] * number
-        for piece in write(task.model, task.tokenizer, [prompt] * number, sampling, tokens, stop):
+        for piece in write(model, task.tokenizer, [prompt] * number, sampling, tokens, stop):
             texts[piece.row] += piece.text
     if json_:
         print_json([{"prompt": prompt, "text": text} for text in texts])
