@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from pendio.nn.cache import Carried
+from pendio.nn.dropout import Dropout
 
 __all__ = ["CausalConvolution", "Temporal", "TemporalBlock", "Window"]
 
@@ -51,7 +52,7 @@ class TemporalBlock(nn.Module):
         super().__init__()
         self.first = CausalConvolution(inputs, outputs, kernel, dilation, normalized=True)
         self.second = CausalConvolution(outputs, outputs, kernel, dilation, normalized=True)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.shortcut = nn.Identity() if inputs == outputs else nn.Conv1d(inputs, outputs, 1)
 
     def forward(self, values: Tensor, before: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
@@ -121,7 +122,7 @@ class Window(nn.Module):
         # A dense layer on steps laid side by side, at every place, is a convolution.
         self.first = CausalConvolution(inputs, width, steps)
         self.rest = nn.ModuleList(nn.Linear(width, width) for _ in range(layers - 1))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def begin(self, rows: int) -> Carried:
         """The state of ``rows`` sequences before their first step."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pendio.nn.attention import CrossAttention, SelfAttention
 from pendio.nn.cache import KeyValues, LayerCache
+from pendio.nn.dropout import Dropout
 from pendio.nn.kinds import Activation, Score
 from pendio.nn.masks import packed_mask, padding_mask
 from pendio.nn.positions import Positions, Rotary
@@ -33,7 +34,8 @@ class Form:
         activation: of the dense networks.
         score: how well a key fits a query.
         key_width, value_width: of one head; by default ``width / heads``.
-        dropout: probability of dropping an activation of the inputs and of each branch, and a key of an attention.
+        dropout: probability of dropping an activation of the inputs and of each branch; attention drops no keys, for then
+            its weights would have to be held.
         bias: whether the projections have biases.
         eps: of the normalisations.
     """
@@ -108,19 +110,19 @@ class TransformerLayer(nn.Module):
         self.norm_first = form.norm == "pre"
         self.attention = SelfAttention(
             form.width, form.heads, key_width=form.key_width, value_width=form.value_width, score=form.score,
-            bias=form.bias, dropout=form.dropout, rotary=rotary,
+            bias=form.bias, rotary=rotary,
         )  # fmt: skip
         self.attention_norm = nn.LayerNorm(form.width, form.eps, bias=form.bias)
         self.crossing: CrossAttention | None = None
         if crossing:
             self.crossing = CrossAttention(
                 form.width, form.heads, key_width=form.key_width, value_width=form.value_width, score=form.score,
-                bias=form.bias, dropout=form.dropout,
+                bias=form.bias,
             )  # fmt: skip
             self.crossing_norm = nn.LayerNorm(form.width, form.eps, bias=form.bias)
         self.feedforward = Feedforward(form.width, form.hidden or 4 * form.width, form.activation, form.bias)
         self.feedforward_norm = nn.LayerNorm(form.width, form.eps, bias=form.bias)
-        self.dropout = nn.Dropout(form.dropout)
+        self.dropout = Dropout(form.dropout)
 
     def forward(
         self,
@@ -172,7 +174,7 @@ class Transformer(nn.Module):
         else:
             self.positions = Positions(form.positions, form.length, form.width)
         self.norm_inputs = nn.LayerNorm(form.width, form.eps) if form.norm_inputs else nn.Identity()
-        self.dropout = nn.Dropout(form.dropout)
+        self.dropout = Dropout(form.dropout)
         self.layers = nn.ModuleList(TransformerLayer(form, crossing, rotary) for _ in range(form.layers))
         self.norm = nn.LayerNorm(form.width, form.eps, bias=form.bias) if form.norm == "pre" else nn.Identity()
         self._initialize()

@@ -20,16 +20,16 @@ __all__ = ["LanguageOptions", "LanguagePlan"]
 class LanguagePlan(Plan):
     """How to walk down, with what suits text: steps of a bounded gradient, for a recurrent network's may explode."""
 
-    epochs: int = 8
+    epochs: int = 10
     """How many times to go through the training text."""
 
     batch: int | Literal["all"] | None = None
-    """Windows a step, over all devices together: all is full batch, 1 is online; by default 32, or all if fewer."""
+    """Windows a step, over all devices together: all is full batch, 1 is online; by default 16, or all if fewer."""
 
     optimizer: Optimizer = "adamw"
     """Rule that turns gradients into steps."""
 
-    lr: float = 3e-3
+    lr: float = 2e-3
     """Learning rate at the schedule's highest point."""
 
     warmup: float = 0.2
@@ -44,7 +44,7 @@ class LanguagePlan(Plan):
     dropout: float = 0.1
     """Probability of dropping an activation, in [0, 1)."""
 
-    _usual_batch = 32
+    _usual_batch = 16
 
 
 @dataclass(frozen=True, kw_only=True)

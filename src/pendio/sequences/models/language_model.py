@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pendio.nn.cache import Carried
+from pendio.nn.dropout import Dropout
 from pendio.nn.transformer import Transformer
 from pendio.sequences.models.bodies import Body
 
@@ -34,7 +35,7 @@ class LanguageModel(nn.Module):
         self.vocabulary, self.scale = vocabulary, scale
         self.embedding = nn.Embedding(vocabulary, width)
         self.body = body
-        self.dropout = nn.Identity() if isinstance(body, Transformer) else nn.Dropout(dropout)
+        self.dropout = nn.Identity() if isinstance(body, Transformer) else Dropout(dropout)
         nn.init.normal_(self.embedding.weight, std=1 / math.sqrt(width))
         tied = self.reader.width == width
         self.head: nn.Module | None = None if tied else nn.Linear(self.reader.width, vocabulary, bias=False)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pendio.data.text.tokens import MARKS
+from pendio.nn.dropout import Dropout
 from pendio.nn.transformer import Transformer
 from pendio.sequences.models.bodies import Architecture, Body, build_body
 
@@ -67,7 +68,7 @@ class Reader(nn.Module):
         else:
             self.first = nn.Linear(features or 1, width)
         # A Transformer drops its inputs itself.
-        self.dropout = nn.Identity() if isinstance(self.body, Transformer) else nn.Dropout(dropout)
+        self.dropout = nn.Identity() if isinstance(self.body, Transformer) else Dropout(dropout)
 
     @property
     def pooling(self) -> Pooling:
@@ -108,7 +109,7 @@ class Tagger(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.pooling, self.asked = pooling, asked
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.head = nn.Linear(self.reader.width, outputs)
 
     @property
