@@ -1,9 +1,10 @@
 """Training a Transformer on text on a CPU: pendio against transformers and a plain script.
 
 Two models of 256 bytes' vocabulary, context 256 and batches of 12: `small` (4 layers, 4 heads, width 128, as nanoGPT's
-recipe for a CPU has it) and `large` (6 layers, 6 heads, width 384, as its recipe for a GPU). No dropout; AdamW with decay
-0.1 and gradients clipped to norm 1. The racers begin with the same weights and see the same batches of these benchmarks'
-own source text, so that their losses must agree (with GPT-2's activation nearly):
+recipe for a CPU has it) and `large` (6 layers, 6 heads, width 384, as its recipe for a GPU), without dropout; and `dropout`,
+the small one with the 0.2 of the latter. AdamW with decay 0.1, and gradients clipped to norm 1. The racers begin with the
+same weights and see the same batches of these benchmarks' own source text, so that their losses must agree (with GPT-2's
+activation nearly, with dropout about):
 
 - `pendio`: `fit` as `pendio train language` calls it, with its checks for NaN and for signals, metrics and checkpoints; it
   evaluates once, in the end, which is part of its time.
@@ -52,9 +53,10 @@ class Size(NamedTuple):
     layers: int
     heads: int
     width: int
+    dropout: float = 0.0
 
 
-SIZES = {"small": Size(4, 4, 128), "large": Size(6, 6, 384)}
+SIZES = {"small": Size(4, 4, 128), "dropout": Size(4, 4, 128, 0.2), "large": Size(6, 6, 384)}
 
 Trained = Callable[[Tensor], Tensor]
 """Logits ``(N, T, V)`` of tokens ``(N, T)``."""
@@ -72,7 +74,10 @@ def text() -> Text:
 
 def fresh(size: Size, activation: Activation = "gelu") -> LanguageModel:
     torch.manual_seed(0)
-    form = Form(width=size.width, heads=size.heads, layers=size.layers, length=CONTEXT, activation=activation)
+    form = Form(
+        width=size.width, heads=size.heads, layers=size.layers, length=CONTEXT, activation=activation,
+        dropout=size.dropout,
+    )  # fmt: skip
     model = LanguageModel(VOCABULARY, Transformer(form, causal=True), size.width)
     nn.init.normal_(model.embedding.weight, std=0.02)
     return model
@@ -92,7 +97,7 @@ def by_pendio(size: Size, steps: int, data: Text) -> tuple[float, Trained]:
     task = Language(fresh(size), train_tokenizer("bytes", []))
     plan = LanguagePlan(
         steps=steps, epochs=1 + steps // data.train.steps(BATCH), batch=BATCH, lr=LR, weight_decay=DECAY, clip=CLIP,
-        schedule="constant", warmup=0.0, dropout=0.0, accelerator="cpu",
+        schedule="constant", warmup=0.0, dropout=size.dropout, accelerator="cpu",
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
@@ -118,7 +123,9 @@ def looped(model: nn.Module, logits: Trained, optimizer: torch.optim.Optimizer, 
         nn.utils.clip_grad_norm_(model.parameters(), CLIP)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-    return time.perf_counter() - began
+    taken = time.perf_counter() - began
+    model.eval()
+    return taken
 
 
 def by_transformers(
@@ -130,7 +137,13 @@ def by_transformers(
     transformers.logging.disable_progress_bar()
     with tempfile.TemporaryDirectory() as folder:
         save_gpt2(fresh(size, activation), folder)
-        model = transformers.GPT2LMHeadModel.from_pretrained(folder, attn_implementation="sdpa")
+        model = transformers.GPT2LMHeadModel.from_pretrained(
+            folder,
+            attn_implementation="sdpa",
+            attn_pdrop=size.dropout,
+            embd_pdrop=size.dropout,
+            resid_pdrop=size.dropout,
+        )
 
     def logits(tokens: Tensor) -> Tensor:
         found: Tensor = model(tokens, use_cache=False).logits
@@ -146,14 +159,16 @@ class Layer(nn.Module):
         self.first, self.second = nn.LayerNorm(width), nn.LayerNorm(width)
         self.attend, self.join = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        self.dropout = nn.Dropout(size.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         rows, length, width = x.shape
         parts = self.attend(self.first(x)).split(width, dim=2)
         q, k, v = (part.view(rows, length, self.heads, width // self.heads).transpose(1, 2) for part in parts)
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        x = x + self.join(mixed.transpose(1, 2).contiguous().view(rows, length, width))
-        branch: Tensor = self.down(F.gelu(self.up(self.second(x))))
+        kept = self.dropout.p if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(q, k, v, dropout_p=kept, is_causal=True)
+        x = x + self.dropout(self.join(mixed.transpose(1, 2).contiguous().view(rows, length, width)))
+        branch: Tensor = self.dropout(self.down(F.gelu(self.up(self.second(x)))))
         return x + branch
 
 
@@ -165,9 +180,10 @@ class Script(nn.Module):
         self.norm = nn.LayerNorm(size.width)
         self.head = nn.Linear(size.width, VOCABULARY, bias=False)
         self.head.weight = self.embedding.weight
+        self.dropout = nn.Dropout(size.dropout)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        x = self.embedding(tokens) + self.places(torch.arange(tokens.shape[1]))
+        x = self.dropout(self.embedding(tokens) + self.places(torch.arange(tokens.shape[1])))
         for layer in self.layers:
             x = layer(x)
         logits: Tensor = self.head(self.norm(x))

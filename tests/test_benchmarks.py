@@ -44,3 +44,17 @@ def test_all_count_the_same_operations():
 def test_commands_are_measured():
     output = race("commands.py", "--seeds", "1", "--only", "digits --model mlp")
     assert float(re.search(r"\| (\d+\.\d+)% \|", output)[1]) > 95
+
+
+@pytest.mark.slow
+def test_language_models_of_equal_weights_learn_the_same():
+    output = race("train_lm.py", "--rounds", "1", "--steps", "3", "--sizes", "small")
+    losses = {row[0]: float(row[1]) for row in re.findall(r"\| small \| (\S+) \|.*\| (\d+\.\d+) \|", output)}
+    assert losses["pendio"] == pytest.approx(losses["script"], abs=2e-3)
+    assert losses["pendio"] == pytest.approx(losses["transformers/gelu"], abs=2e-3)
+
+
+@pytest.mark.slow
+def test_language_models_of_equal_weights_write_the_same():
+    output = race("generate.py", "--rounds", "1", "--tokens", "32", "--train", "2")
+    assert "int8" in output

@@ -3,8 +3,6 @@ import pytest
 import sklearn.metrics
 import torch
 
-from pendio.classification.task import per_class
-
 
 def reference_loss(logits, probabilities, weights):
     """Σᵢ Σₖ wₖ pₖ (−log qₖ) and what it is divided by, in float64 by hand."""
@@ -85,13 +83,6 @@ def test_metrics_begin_anew_each_time(make_classifier, make_batch):
     task.metrics()
     task.measure(batch)
     assert task.metrics() == first
-
-
-def test_a_class_never_predicted_and_one_never_seen_count_as_zero():
-    rows = per_class(torch.tensor([[3, 1, 0], [0, 0, 0], [2, 0, 0]]))
-    assert rows[0] == {"precision": 0.6, "recall": 0.75, "f1": pytest.approx(2 / 3), "examples": 4}
-    assert rows[1] == {"precision": 0, "recall": 0, "f1": 0, "examples": 0}
-    assert rows[2] == {"precision": 0, "recall": 0, "f1": 0, "examples": 2}
 
 
 def test_accuracy_decides_and_the_loss_among_equals(make_classifier):

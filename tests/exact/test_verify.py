@@ -234,14 +234,14 @@ def labels_are_not_smoothed(patch):
 
 
 def f1_is_the_plain_mean(patch):
-    from pendio.classification import task
+    from pendio.descent import classes
 
-    original = task.per_class
+    original = classes.per_class
 
     def per_class(confusion):
         return [{**row, "f1": (row["precision"] + row["recall"]) / 2} for row in original(confusion)]
 
-    patch.setattr(task, "per_class", per_class)
+    patch.setattr(classes, "per_class", per_class)
 
 
 def colours_are_normalised_as_for_another_network(patch):

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pendio.classification.task import Classifier, per_class
+from pendio.classification.task import Classifier
 from pendio.data.examples import Data, Resident, Split
+from pendio.descent.classes import per_class
 from pendio.descent.report import about_data, closing, draw_training, write_pictures
 from pendio.errors import InputError
 from pendio.pictures.confusion import draw_confusion

@@ -12,6 +12,7 @@ from pendio.classification.options import Classify
 from pendio.classification.robust import Adversary
 from pendio.classification.task import Classifier
 from pendio.data.examples import Data, Resident, Split
+from pendio.descent.classes import balanced_weights
 from pendio.descent.devices import launch, leave_processes
 from pendio.descent.finder import Search
 from pendio.descent.finder import find_lr as search_lr
@@ -106,11 +107,10 @@ def open_data(options: Classify, data: str | None = None) -> Data:
 
 
 def _balanced(data: Data) -> list[float]:
-    """Weight of each class, inversely to its frequency, 1 on average over examples."""
+    """Weight of each class, as if all were equally frequent."""
     if not data.class_counts:
         raise InputError(f"--class-weights balanced: the classes of '{data.name}' have not been counted")
-    total, kinds = sum(data.class_counts), len(data.class_counts)
-    return [total / (kinds * max(1, count)) for count in data.class_counts]
+    return balanced_weights(data.class_counts)
 
 
 def _features_fit(data: Data, task: Classifier) -> bool:

@@ -11,10 +11,11 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassCalibratio
 
 from pendio.classification.models import stages
 from pendio.classification.robust import Adversary
+from pendio.descent.classes import per_class
 from pendio.descent.task import Loss, Player, Task
 from pendio.nn.network import Network
 
-__all__ = ["Classifier", "per_class"]
+__all__ = ["Classifier"]
 
 
 class Classifier(Task):
@@ -157,17 +158,3 @@ class Classifier(Task):
         """Class probabilities ``(N, K)``."""
         self.eval()
         return self.network(inputs).float().softmax(1)  # type: ignore[no-any-return]
-
-
-def per_class(confusion: Tensor) -> list[dict[str, float]]:
-    """Precision, recall, F1 and number of examples of each class, from a confusion matrix of (true, predicted) counts.
-
-    A ratio with nothing to divide by is 0.
-    """
-    hits = confusion.diag().double()
-    predicted, true = confusion.sum(0).double(), confusion.sum(1).double()
-    precision = hits / predicted.clamp(min=1)
-    recall = hits / true.clamp(min=1)
-    f1 = 2 * hits / (predicted + true).clamp(min=1)
-    columns = zip(precision.tolist(), recall.tolist(), f1.tolist(), true.tolist(), strict=True)
-    return [{"precision": p, "recall": r, "f1": f, "examples": int(n)} for p, r, f, n in columns]

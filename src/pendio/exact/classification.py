@@ -6,6 +6,7 @@ from pendio.classification import task as classifying
 from pendio.classification.models import build, pretrained
 from pendio.classification.prediction import Prediction, predict
 from pendio.data.examples import Examples
+from pendio.descent import classes
 from pendio.exact.check import Check
 
 __all__ = ["CHECKS"]
@@ -39,7 +40,7 @@ def _calibration() -> tuple[float, float]:
 
 def _f1() -> tuple[float, float]:
     """Three hits, one miss, two false alarms: F1 = 2·3/(2·3 + 1 + 2)."""
-    return classifying.per_class(torch.tensor([[3, 1], [2, 4]]))[0]["f1"], 2 / 3
+    return classes.per_class(torch.tensor([[3, 1], [2, 4]]))[0]["f1"], 2 / 3
 
 
 def _espresso() -> tuple[float, float]:

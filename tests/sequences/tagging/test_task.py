@@ -6,7 +6,7 @@ from torch.nn.functional import log_softmax
 
 from pendio.data.text.labelled import Labelled, open_labelled
 from pendio.sequences.tagging.evaluation import evaluate_tagger
-from pendio.sequences.tagging.task import Tag, per_class
+from pendio.sequences.tagging.task import Tag
 
 from .conftest import make_tagger
 
@@ -124,10 +124,3 @@ def test_predictions_are_probabilities_without_dropout():
     answers = task.predict(TOKENS)
     assert torch.allclose(answers.sum(1), torch.ones(4))
     assert torch.equal(answers, task.predict(TOKENS))
-
-
-def test_measures_by_class():
-    rows = per_class(torch.tensor([[3, 1, 0], [0, 2, 0], [0, 0, 0]]))
-    assert rows[0] == {"precision": 1.0, "recall": 0.75, "f1": pytest.approx(6 / 7), "examples": 4}
-    assert rows[1] == {"precision": pytest.approx(2 / 3), "recall": 1.0, "f1": pytest.approx(0.8), "examples": 2}
-    assert rows[2] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "examples": 0}

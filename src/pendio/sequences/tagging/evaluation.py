@@ -9,8 +9,9 @@ from torch import Tensor
 
 from pendio.data.examples import Split
 from pendio.data.text.answers import LabelledData
+from pendio.descent.classes import per_class
 from pendio.errors import InputError
-from pendio.sequences.tagging.task import Tag, per_class
+from pendio.sequences.tagging.task import Tag
 
 __all__ = ["Evaluation", "evaluate_tagger"]
 

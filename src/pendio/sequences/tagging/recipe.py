@@ -10,6 +10,7 @@ from pendio.data.text.answers import LabelledData
 from pendio.data.text.labelled import open_labelled
 from pendio.data.text.memory import MEMORY
 from pendio.data.text.tokenizers import Tokenizer, read_tokenizer
+from pendio.descent.classes import balanced_weights
 from pendio.descent.devices import leave_processes
 from pendio.descent.loop import fit
 from pendio.errors import InputError
@@ -23,7 +24,6 @@ from pendio.sequences.tagging.task import Tag
 
 __all__ = [
     "TOKENIZER",
-    "balanced_weights",
     "load_tagger",
     "new_task",
     "open_data",
@@ -52,7 +52,7 @@ def tag(options: TagOptions, progress: bool = True) -> Run:
     data = open_data(options)
     dropout = 0.0 if options.freeze else options.plan.dropout
     origin, encoder = Origin.load(options.model, dropout) if options.pretrained else (None, None)
-    weights = balanced_weights(data) if options.class_weights == "balanced" else None
+    weights = balanced_weights(data.class_counts) if options.class_weights == "balanced" else None
     task = new_task(options, data.describe(), weights, encoder)
     config = {"recipe": "tag", "options": saved(options), "data": data.describe()}
     if origin is not None:
@@ -142,12 +142,6 @@ def run_data(run: Run, data: str | None = None) -> LabelledData:
 
 def _form(facts: Mapping[str, Any]) -> str:
     return f"{facts['features']} numbers a step" if facts["tokens"] is None else f"text of {facts['tokens']} tokens"
-
-
-def balanced_weights(data: LabelledData) -> list[float]:
-    """Weight of each class, inversely to its frequency, 1 on average over examples."""
-    total, kinds = sum(data.class_counts), len(data.class_counts)
-    return [total / (kinds * max(1, count)) for count in data.class_counts]
 
 
 def out_of_reach(task: Tag, data: LabelledData) -> list[str]:

@@ -1,13 +1,14 @@
 """The report on a tagger: how training went, what came out, and the worst answers."""
 
 from pendio.data.text.answers import LabelledData
+from pendio.descent.classes import per_class
 from pendio.descent.report import closing, draw_training, write_pictures
 from pendio.pictures.confusion import draw_confusion
 from pendio.pictures.lines import draw_lines
 from pendio.runs.page import Picture, Section, Table, write_page
 from pendio.runs.run import REPORT, Run
 from pendio.sequences.tagging.evaluation import Evaluation, evaluate_tagger
-from pendio.sequences.tagging.task import Tag, per_class
+from pendio.sequences.tagging.task import Tag
 
 __all__ = ["write_report"]
 

@@ -9,12 +9,13 @@ from torch import Tensor
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
+from pendio.descent.classes import per_class
 from pendio.descent.task import Loss, Task
 from pendio.runs.diagnosis import Diagnosis, Evidence
 from pendio.sequences.diagnosis import diagnose_training
 from pendio.sequences.tagging.network import Tagger
 
-__all__ = ["Answer", "Tag", "per_class"]
+__all__ = ["Answer", "Tag"]
 
 Answer = Literal["class", "number", "tokens"]
 """One class a sequence, one number, or a class at each of the last steps."""
@@ -124,20 +125,3 @@ class Tag(Task):
         """Class probabilities ``(N, K)``, at each of the last steps ``(N, asked, K)``, or numbers ``(N,)``."""
         self.eval()
         return self._answers(inputs)
-
-
-def per_class(confusion: Tensor) -> list[dict[str, float]]:
-    """Precision, recall, F1 and number of answers of each class, from a confusion matrix of (true, predicted) counts.
-
-    A ratio with nothing to divide by is 0.
-    """
-    hits = confusion.diag().double()
-    predicted, true = confusion.sum(0).double(), confusion.sum(1).double()
-    columns = (
-        hits / predicted.clamp(min=1),
-        hits / true.clamp(min=1),
-        2 * hits / (predicted + true).clamp(min=1),
-        true,
-    )
-    rows = zip(*(column.tolist() for column in columns), strict=True)
-    return [{"precision": p, "recall": r, "f1": f, "examples": int(n)} for p, r, f, n in rows]
