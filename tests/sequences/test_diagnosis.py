@@ -65,10 +65,10 @@ def test_short_sequences_and_no_gradient_tell_nothing(rule):
 
 
 def test_states_are_saturated_where_most_are():
-    found = saturated_states([0.1, 0.7])
+    found = saturated_states([0.1, 0.9])
     assert found.kind == "saturated-states"
-    assert "70% of the values of tanh in layer 1" in found.evidence
-    assert saturated_states([0.4, 0.1]) is None
+    assert "90% of the values of tanh in layer 1" in found.evidence
+    assert saturated_states([0.7, 0.1]) is None
     assert saturated_states([]) is None
 
 

@@ -18,7 +18,7 @@ def test_options_come_back_from_a_config():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"model": "gru"}, "unknown --model 'gru': window, rnn, lstm, tcn, transformer"),
+        ({"model": "gru"}, "unknown --model 'gru': neither a folder with BERT's weights"),
         ({"layers": 0}, "--layers must be at least 1, got 0"),
         ({"model": "transformer", "width": 30, "heads": 4}, "--width 30 must be a multiple of --heads 4"),
         ({"label_smoothing": 1.0}, "--label-smoothing must be in [0, 1), got 1.0"),

@@ -72,9 +72,7 @@ def lightened(model: LanguageModel) -> LanguageModel:
     """
     device = next(model.parameters()).device
     if device.type != "cpu":
-        raise InputError(
-            f"--weights int8 is for a CPU, and the model is on {device.type}: leave it out, or give --device cpu"
-        )
+        raise InputError(f"--weights int8 is for a CPU, and the model is on {device.type}: leave it out")
     large = [m for m in model.modules() if isinstance(m, nn.Linear) and m.weight.numel() >= _WORTHWHILE]
     tied = model.head is None and model.embedding.weight.numel() >= _WORTHWHILE
     if not large and not tied:
