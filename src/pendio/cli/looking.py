@@ -176,7 +176,7 @@ def _catalogue(what: str) -> dict[str, str]:
     return own | {
         "pydocs": "text of Python's own reference, for language",
         "dates": "dates in 12 languages and how ISO 8601 writes them, for translate",
-        "names": "names of countries in 12 languages, and which language it is, for tag",
+        "names": "names of countries and languages in 12 languages, and which it is, for tag",
         "adding, copying": "what a network must remember for long, for tag",
         "pixels": "the digits pixel by pixel, for tag",
         "FOLDER": "images, one subfolder a class (restyle: as they lie), with or without train/ val/ test/",

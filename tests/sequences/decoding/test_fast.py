@@ -108,5 +108,5 @@ def test_a_model_too_small_to_gain_is_refused():
 def test_it_is_for_a_cpu(large):
     with torch.device("meta"):
         elsewhere = LanguageModel(8, Transformer(Form(width=8, heads=1, layers=1, length=8), causal=True), 8)
-    with pytest.raises(InputError, match="--device cpu"):
+    with pytest.raises(InputError, match="--weights int8 is for a CPU, and the model is on meta"):
         lightened(elsewhere)

@@ -37,7 +37,7 @@ def test_the_loss_is_the_sum_of_cross_entropies_and_their_number(family):
     by_hand = -sum(
         logits[row, step].log_softmax(0)[tokens[row, step + 1]] for row in range(3) for step in range(8)
     )  # fmt: skip
-    assert float(loss.total) == pytest.approx(float(by_hand), rel=1e-5)
+    assert loss.total.item() == pytest.approx(by_hand.item(), rel=1e-5)
     assert loss.weight == 24
 
 
