@@ -1,0 +1,1 @@
+"""The guided tour: every chapter on embedded data, and one page of results."""
