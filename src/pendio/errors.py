@@ -1,9 +1,9 @@
 """What pendio raises when the person who called it can mend the matter."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-__all__ = ["InputError", "did_you_mean"]
+__all__ = ["InputError", "did_you_mean", "excerpt", "quoted"]
 
 
 class InputError(Exception):
@@ -24,3 +24,22 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     names = list(known)
     near = difflib.get_close_matches(name, names, n=1)
     return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(names)}"
+
+
+def excerpt(text: str, most: int = 40) -> str:
+    """The beginning of a text on one line, for a message.
+
+    >>> excerpt("a long\\n text", 7)
+    'a long…'
+    """
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
+def quoted(names: Sequence[str], most: int = 5) -> str:
+    """The first of some names, each in quotes, for a message.
+
+    >>> quoted(["a", "b", "c"], 2)
+    "'a', 'b' …"
+    """
+    return ", ".join(map(repr, names[:most])) + (" …" if len(names) > most else "")

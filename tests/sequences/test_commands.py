@@ -128,6 +128,13 @@ def test_a_pretrained_encoder_is_tuned_or_kept(cli, moods, tmp_path):
     folder.rename(tmp_path / "elsewhere")
     assert json.loads(cli("evaluate", "tuned", "--json").out)["accuracy"] > 0.9
     assert "great: " in cli("predict", "tuned", "great").out
+    seen = json.loads(cli("predict", "tuned", "it was great", "--attention", "--json").out)[0]
+    drawn = [Path(one["file"]).name for one in seen["pictures"]]
+    assert drawn == ["inputs.png", "attention-layer-1.png", "attention-layer-1-mean.png"]
+    assert "there is no such layer" in mistake(cli("predict", "tuned", "great", "--attention", "--layer", "2"))
+    assert "has 15 tokens, and this model reads 14" in mistake(cli("predict", "tuned", "great " * 15))
+    assert cli("predict", "tuned", "great " * 14).code == 0
+    assert cli("diagnose", "tuned").code == 0
 
 
 def test_the_marks_of_a_pretrained_encoder_stand_where_they_belong():

@@ -3,15 +3,16 @@
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 from rich.console import Console
+from rich.table import Table
 
 from pendio import __version__
 
-__all__ = ["Json", "app", "climbing", "console", "print_json", "say", "train"]
+__all__ = ["Json", "app", "climbing", "console", "print_json", "print_metrics", "say", "train"]
 
 app = App(
     name="pendio",
@@ -39,6 +40,16 @@ def say(text: str) -> None:
 def print_json(value: Any) -> None:
     """A result for programs."""
     print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_metrics(metrics: Mapping[str, float]) -> None:
+    """Numbers by name, as a table."""
+    table = Table()
+    table.add_column("metric")
+    table.add_column("value", justify="right")
+    for name, value in metrics.items():
+        table.add_row(name, f"{value:.4f}")
+    console().print(table)
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from rich.table import Table
 
 from pendio.classification.options import Classify
-from pendio.cli.app import Json, app, console, print_json, say, train
+from pendio.cli.app import Json, app, console, print_json, print_metrics, say, train
 from pendio.cli.playing import evaluate_agents, tell_decisions
 from pendio.cli.writing import Looking, evaluate_sequences, predict_sequences
 from pendio.errors import InputError
@@ -104,7 +104,7 @@ def evaluate(
         print_json(result)
         return
     print(f"{' + '.join(runs)} on {examples.name}: {which} split, {len(evaluation.targets)} examples")
-    _print_metrics(evaluation.metrics)
+    print_metrics(evaluation.metrics)
     classes = Table("class", "precision", "recall", "F1", "examples")
     for name, row in result["classes"].items():
         values = (f"{row[key]:.4f}" for key in ("precision", "recall", "f1"))
@@ -116,15 +116,6 @@ def _splits(examples: "Data", which: str) -> "list[Split]":
     if which == "all":
         return [examples.train, examples.val, *([examples.test] if examples.test else [])]
     return [examples.split(which)]
-
-
-def _print_metrics(metrics: dict[str, float]) -> None:
-    table = Table()
-    table.add_column("metric")
-    table.add_column("value", justify="right")
-    for name, value in metrics.items():
-        table.add_row(name, f"{value:.4f}")
-    console().print(table)
 
 
 def _evaluate_restyler(run: "Run", data: str | None, split: str | None, json_: bool) -> None:
@@ -141,7 +132,7 @@ def _evaluate_restyler(run: "Run", data: str | None, split: str | None, json_: b
         print_json({"runs": [str(run.folder)], "data": examples.name, "split": which, "examples": count, **metrics})
         return
     print(f"{run.folder} on {examples.name}: {which} split, {count} examples")
-    _print_metrics(metrics)
+    print_metrics(metrics)
 
 
 @app.command

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 from cyclopts import Parameter
 from rich.table import Table
 
-from pendio.cli.app import Json, app, console, print_json, say, train
+from pendio.cli.app import Json, app, console, print_json, print_metrics, say, train
 from pendio.data.text.kinds import Kind
 from pendio.errors import InputError
 from pendio.sequences.asking import Asking
@@ -184,12 +184,7 @@ def evaluate_sequences(run: "Run", data: str | None, split: str | None, json_: b
         print_json(found.to_dict())
         return
     print(f"{run.folder} on {found.data}: {found.split} split, {found.size}")
-    table = Table()
-    table.add_column("metric")
-    table.add_column("value", justify="right")
-    for name, value in found.metrics.items():
-        table.add_row(name, f"{value:.4f}")
-    console().print(table)
+    print_metrics(found.metrics)
     for line in found.remarks:
         print(line)
 

@@ -26,9 +26,9 @@ def _gap(one: Tensor, two: Tensor) -> float:
     return float((one - two).detach().abs().max()) if one.shape == two.shape else math.inf
 
 
-def _model(family: str, vocabulary: int = 11, **settings: int) -> LanguageModel:
+def _model(family: str, vocabulary: int = 11, window: int = 4, layers: int = 2) -> LanguageModel:
     torch.manual_seed(0)
-    architecture = Architecture(**{"model": family, "width": 16, "layers": 2, "heads": 2, "window": 4, **settings})  # type: ignore[arg-type]
+    architecture = Architecture(model=family, width=16, layers=layers, heads=2, window=window)
     return LanguageModel(vocabulary, build_body(architecture, 16, 24), 16).eval()
 
 

@@ -45,13 +45,10 @@ def rebuild_report(run: Run) -> None:
 
         report_tagging(run, tagging.load_tagger(run), tagging.run_data(run))
         return
-    from pendio.sequences.language import recipe as language
+    from pendio.sequences.language.recipe import open_run
     from pendio.sequences.language.report import write_report as report_language
-    from pendio.sequences.language.text import windows
 
-    task, options = language.load_language(run), language.run_options(run)
-    corpus = language.open_data(options, known=task.tokenizer)
-    report_language(run, task, corpus, windows(corpus, options.context, task.carries))
+    report_language(run, *open_run(run))
 
 
 def diagnose_run(run: Run) -> list[Diagnosis]:
@@ -70,10 +67,7 @@ def diagnose_run(run: Run) -> list[Diagnosis]:
         from pendio.sequences.tagging.diagnosis import diagnose_tagger
 
         return diagnose_tagger(run, tagging.load_tagger(run), tagging.run_data(run))
-    from pendio.sequences.language import recipe as language
     from pendio.sequences.language.diagnosis import diagnose_language
-    from pendio.sequences.language.text import windows
+    from pendio.sequences.language.recipe import open_run
 
-    task, options = language.load_language(run), language.run_options(run)
-    corpus = language.open_data(options, known=task.tokenizer)
-    return diagnose_language(run, task, corpus, windows(corpus, options.context, task.carries))
+    return diagnose_language(run, *open_run(run))

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch.nn.functional import log_softmax
 
-from pendio.data.text.labelled import Labelled, open_labelled
+from pendio.data.examples import Examples
+from pendio.data.text.labelled import open_labelled
 from pendio.sequences.tagging.evaluation import evaluate_tagger
 from pendio.sequences.tagging.task import Tag
 
@@ -15,7 +16,7 @@ TARGETS = torch.tensor([0, 2, 1, 2])
 
 
 def batch(inputs=TOKENS, targets=TARGETS):
-    return Labelled(inputs, targets, torch.arange(len(inputs)))
+    return Examples(inputs, targets, torch.arange(len(inputs)))
 
 
 def test_the_loss_is_cross_entropy_by_hand():

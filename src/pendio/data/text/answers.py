@@ -1,37 +1,25 @@
-"""The nouns of sequences with an answer: one batch of them, and the data that a training needs."""
+"""Sequences with answers: the data that a training needs."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
-
-from torch import Tensor
+from typing import Any, Literal
 
 from pendio.data.examples import Finding, Split
 from pendio.data.text.tokenizers import Tokenizer
 
-__all__ = ["Labelled", "LabelledData"]
-
-
-class Labelled(NamedTuple):
-    """A batch of sequences with answers.
-
-    Attributes:
-        inputs: ``(B, T)`` int64 tokens, 0 behind the end; or ``(B, T, F)`` float32 numbers.
-        targets: ``(B,)`` class numbers, ``(B,)`` float32 numbers, or ``(B, K)`` class numbers at the last K positions.
-        indices: ``(B,)`` positions in the split.
-    """
-
-    inputs: Tensor
-    targets: Tensor
-    indices: Tensor
+__all__ = ["LabelledData"]
 
 
 @dataclass(frozen=True)
 class LabelledData:
     """Sequences with answers to learn from, and what a model must know about them.
 
+    A batch is :class:`pendio.data.examples.Examples`. Its inputs are tokens ``(B, T)`` int64, 0 behind the end, or numbers
+    ``(B, T, F)`` float32; its targets class numbers ``(B,)``, float32 numbers ``(B,)``, or class numbers ``(B, K)`` at the
+    last K positions.
+
     Attributes:
         name: what the user called it.
-        train, val, test: sources of :class:`Labelled`; ``test`` is None where the user names splits and no test.
+        train, val, test: sources of such batches; ``test`` is None where the user names splits and no test.
         kind: "text" where inputs are tokens, "numbers" where they are floats.
         answer: "class" for one class a sequence, "number" for one number, "tokens" for a class at the last positions.
         classes: a name for each class number; empty for numbers.

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from pendio.data.arrays import split_by_class
-from pendio.data.examples import Finding
-from pendio.data.text.answers import Labelled, LabelledData
+from pendio.data.examples import Examples, Finding
+from pendio.data.text.answers import LabelledData
 from pendio.data.text.buckets import Bucketed, Ragged
 from pendio.data.text.memory import MEMORY
 from pendio.data.text.names import names
@@ -17,7 +17,7 @@ from pendio.data.text.tables import SPLITS, key_of, read_rows, read_text, split_
 from pendio.data.text.tokenizers import Kind, Tokenizer, train_tokenizer
 from pendio.errors import InputError, did_you_mean
 
-__all__ = ["LABELLED", "Labelled", "LabelledData", "open_labelled"]
+__all__ = ["LABELLED", "LabelledData", "open_labelled"]
 
 LABELLED = {"names": "names of countries and languages; which of 12 languages they are in"} | {
     name: line for name, (line, _) in MEMORY.items()
@@ -116,7 +116,7 @@ def _encoded(
         sequences.append(tokens[:length])
     number = {label: index for index, label in enumerate(classes)}
     targets = torch.tensor([number[example.label] for example in examples])
-    return Bucketed((Ragged.of(sequences),), (targets,), Labelled), long
+    return Bucketed((Ragged.of(sequences),), (targets,), Examples), long
 
 
 def _read(name: str, target: str | None) -> tuple[list[_Example], list[Finding]]:

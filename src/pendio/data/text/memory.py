@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from pendio.data.embedded import digits
-from pendio.data.examples import Resident, positions, step_count
+from pendio.data.examples import Examples, Resident, positions, step_count
 from pendio.data.randomness import uniforms
-from pendio.data.text.answers import Labelled, LabelledData
+from pendio.data.text.answers import LabelledData
 from pendio.data.text.tokenizers import CharacterTokenizer
 from pendio.errors import InputError
 
-__all__ = ["MEMORY", "Drawn", "Series", "adding", "copying", "pixels"]
+__all__ = ["MEMORY", "Drawn", "adding", "copying", "pixels"]
 
 _EXAMPLES = {"train": 6_400, "val": 1_000, "test": 2_000}
 _EPOCHS = {"train": -1, "val": -2, "test": -3}
@@ -26,55 +26,6 @@ _MAX_LENGTH = 10_000
 
 Draw = Callable[[int, Tensor], tuple[Tensor, Tensor]]
 """From an epoch and positions ``(B,)`` to inputs and targets of these examples, always the same for the same."""
-
-
-@dataclass(frozen=True)
-class Series:
-    """A source (see :class:`pendio.data.examples.Split`) of sequences of one length, held in memory.
-
-    Attributes:
-        inputs: ``(N, T)`` int64 tokens, or ``(N, T, F)`` float32 numbers.
-        targets: ``(N, …)`` as in :class:`Labelled`.
-    """
-
-    inputs: Tensor
-    targets: Tensor
-
-    def __len__(self) -> int:
-        return len(self.inputs)
-
-    def steps(self, size: int, world: int = 1) -> int:
-        """See :class:`pendio.data.examples.Split`."""
-        return step_count(len(self), size, world)
-
-    def batches(
-        self,
-        size: int,
-        *,
-        seed: int = 0,
-        epoch: int | None = None,
-        start: int = 0,
-        rank: int = 0,
-        world: int = 1,
-        workers: int = 0,
-    ) -> Iterator[Labelled]:
-        """See :class:`pendio.data.examples.Split`. ``workers`` changes nothing here: there is nothing to read."""
-        for share in positions(len(self), size, seed=seed, epoch=epoch, start=start, rank=rank, world=world):
-            yield self.take(share)
-
-    def take(self, indices: Tensor) -> Labelled:
-        """See :class:`pendio.data.examples.Split`."""
-        chosen = indices.to(self.inputs.device, non_blocking=True)
-        return Labelled(self.inputs[chosen], self.targets[chosen], indices)
-
-    def to(self, device: torch.device) -> "Series":
-        """The same sequences on ``device``."""
-        return Series(self.inputs.to(device), self.targets.to(device))
-
-    @property
-    def failures(self) -> tuple[()]:
-        """Always empty: nothing was read."""
-        return ()
 
 
 @dataclass(frozen=True)
@@ -105,15 +56,15 @@ class Drawn:
         rank: int = 0,
         world: int = 1,
         workers: int = 0,
-    ) -> Iterator[Labelled]:
+    ) -> Iterator[Examples]:
         """See :class:`pendio.data.examples.Split`. ``workers`` changes nothing here: there is nothing to read."""
         drawn = _EPOCHS["train"] if epoch is None else epoch
         for share in positions(self.count, size, seed=seed, epoch=epoch, start=start, rank=rank, world=world):
-            yield Labelled(*self.draw(drawn, share), share)
+            yield Examples(*self.draw(drawn, share), share)
 
-    def take(self, indices: Tensor) -> Labelled:
+    def take(self, indices: Tensor) -> Examples:
         """See :class:`pendio.data.examples.Split`."""
-        return Labelled(*self.draw(_EPOCHS["train"], indices), indices)
+        return Examples(*self.draw(_EPOCHS["train"], indices), indices)
 
     def to(self, device: torch.device) -> "Drawn":
         """The same: examples are drawn on the CPU wherever they go."""
@@ -192,10 +143,10 @@ def pixels(length: int | None, seed: int) -> LabelledData:
         raise InputError(f"--length {length}: a digit has 64 pixels; leave --length out")
     images = digits(seed, ())
 
-    def series(name: str) -> Series:
+    def series(name: str) -> Resident:
         split = images.split(name)
         assert isinstance(split, Resident)
-        return Series(split.inputs.flatten(1)[:, :, None], split.targets)
+        return Resident(split.inputs.flatten(1)[:, :, None], split.targets)
 
     return LabelledData(
         "pixels", series("train"), series("val"), series("test"), "numbers", "class", images.classes, None, 1, 64,
@@ -217,7 +168,7 @@ def _checked(name: str, length: int) -> int:
     return length
 
 
-def _drawn(draw: Draw) -> tuple[Drawn, Series, Series]:
+def _drawn(draw: Draw) -> tuple[Drawn, Resident, Resident]:
     """Fresh examples for training, and sets for validation and test that are drawn once."""
-    val, test = (Series(*draw(_EPOCHS[name], torch.arange(_EXAMPLES[name]))) for name in ("val", "test"))
+    val, test = (Resident(*draw(_EPOCHS[name], torch.arange(_EXAMPLES[name]))) for name in ("val", "test"))
     return Drawn(_EXAMPLES["train"], draw), val, test

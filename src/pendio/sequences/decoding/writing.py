@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from pendio.data.text.tokens import Tokenizer
-from pendio.errors import InputError
+from pendio.errors import InputError, quoted
 from pendio.sequences.decoding.beam import beam_search
 from pendio.sequences.decoding.options import Sampling
 from pendio.sequences.decoding.sampling import continued
 from pendio.sequences.models.language_model import LanguageModel
 
-__all__ = ["Piece", "encoded_prompt", "likeliest", "write"]
+__all__ = ["Piece", "encoded_prompt", "likeliest", "silent", "write"]
 
 
 class Piece(NamedTuple):
@@ -41,11 +41,14 @@ def encoded_prompt(tokenizer: Tokenizer, prompt: str) -> Tensor:
         prompt = "" if tokenizer.unknown_in("\n") else "\n"
     unknown = tokenizer.unknown_in(prompt)
     if unknown:
-        named = ", ".join(repr(one) for one in unknown[:5])
-        raise InputError(f"--prompt has {named}{' …' if len(unknown) > 5 else ''}, unknown to this model's tokenizer of "
-                         f"{tokenizer.kind}")  # fmt: skip
+        raise InputError(f"--prompt has {quoted(unknown)}, unknown to this model's tokenizer of {tokenizer.kind}")
     tokens = torch.from_numpy(tokenizer.encode(prompt).copy())
     return tokens if len(tokens) else torch.tensor([tokenizer.first])
+
+
+def silent(model: LanguageModel, tokenizer: Tokenizer) -> list[int]:
+    """Tokens of a model that stand for no text: marks and the unknown one, and those that its tokenizer never makes."""
+    return [*range(tokenizer.first), *range(tokenizer.size, model.vocabulary)]
 
 
 def write(
@@ -77,9 +80,8 @@ def write(
     if model.context is not None and longest > model.context:
         raise InputError(f"--prompt has {longest} tokens, and this model holds {model.context} at once: shorten it, or "
                          "train with a longer --context")  # fmt: skip
-    never = [*range(tokenizer.first), *range(tokenizer.size, model.vocabulary)]
     writers = [_Writer(tokenizer, stop) for _ in prompts]
-    for number, chosen in enumerate(continued(model, tokens, sampling, most, never), 1):
+    for number, chosen in enumerate(continued(model, tokens, sampling, most, silent(model, tokenizer)), 1):
         for row, (writer, token) in enumerate(zip(writers, chosen.tolist(), strict=True)):
             if not writer.ended:
                 yield Piece(row, writer.take(token, last=number == most), writer.ended)
@@ -110,9 +112,7 @@ def likeliest(
     if model.context is not None and len(tokens) + most > model.context:
         raise InputError(f"--beams keeps a whole text: the {len(tokens)} tokens of --prompt and the {most} of --tokens "
                          f"together must be at most {model.context}")  # fmt: skip
-    never = torch.tensor(
-        [*range(tokenizer.first), *range(tokenizer.size, model.vocabulary)], device=tokens.device
-    ).long()
+    never = torch.tensor(silent(model, tokenizer), dtype=torch.long, device=tokens.device)
 
     def step(chosen: Tensor, state: Any) -> tuple[Tensor, Any]:
         logits, state = model(chosen, state)

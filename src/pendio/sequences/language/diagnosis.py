@@ -17,6 +17,7 @@ from pendio.nn.transformer import Transformer
 from pendio.runs.diagnosis import Diagnosis, Evidence
 from pendio.runs.run import Run
 from pendio.sequences.decoding.sampling import Sampling, continued
+from pendio.sequences.decoding.writing import silent
 from pendio.sequences.diagnosis import (
     STOPPERS,
     diagnose_training,
@@ -158,13 +159,13 @@ def repetition(task: Language, text: Text, most: int = _WRITTEN) -> Repetition:
         text: what it was trained on; texts begin as its validation part does at several places.
         most: at least 9; fewer where the training part is shorter.
     """
-    model, first = task.model, task.tokenizer.first
+    model = task.model
     tokens = text.train.tokens
     most = min(most, len(tokens))
     starts = torch.linspace(0, len(tokens) - most, 16).long().tolist()
     usual = torch.stack([_stretch(tokens, start, most) for start in starts])
     prompts = [row[:_GRAM] for row in _some(text, _TEXTS).inputs]
-    never = [*range(first), *range(task.tokenizer.size, model.vocabulary)]
+    never = silent(model, task.tokenizer)
     drawn, greedy = (
         torch.stack(list(continued(model, prompts, Sampling(temperature=temperature), most, never)), 1)
         for temperature in (1.0, 0.0)

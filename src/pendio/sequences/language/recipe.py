@@ -2,8 +2,8 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -12,20 +12,21 @@ from pendio.data.text.tokenizers import Tokenizer, read_tokenizer
 from pendio.descent.devices import leave_processes
 from pendio.descent.loop import fit
 from pendio.errors import InputError
-from pendio.nn.transformer import Form, Transformer
-from pendio.options import check_types, saved
+from pendio.nn.transformer import Transformer
+from pendio.options import saved
 from pendio.runs.run import Run, next_folder
 from pendio.sequences.architecture import FAMILIES
 from pendio.sequences.language.options import LanguageOptions
 from pendio.sequences.language.report import write_report
 from pendio.sequences.language.task import Language
-from pendio.sequences.language.text import windows
+from pendio.sequences.language.text import Text, windows
 from pendio.sequences.models.bodies import build_body
+from pendio.sequences.models.forms import form_of
 from pendio.sequences.models.language_model import LanguageModel
 from pendio.sequences.pretrained.folders import load_tokenizer, read_config
 from pendio.sequences.pretrained.gpt2 import load_gpt2
 
-__all__ = ["TOKENIZER", "language", "load_language", "open_data", "run_options"]
+__all__ = ["TOKENIZER", "Opened", "language", "load_language", "open_data", "open_run", "run_options"]
 
 TOKENIZER = "tokenizer.json"
 
@@ -92,6 +93,31 @@ def open_data(options: LanguageOptions, data: str | None = None, known: Tokenize
     )
 
 
+class Opened(NamedTuple):
+    """A trained language model, and what it was trained on.
+
+    Attributes:
+        task: ready to predict.
+        corpus: its text, in its own tokens.
+        text: the same in windows.
+    """
+
+    task: Language
+    corpus: Corpus
+    text: Text
+
+
+def open_run(run: Run) -> Opened:
+    """A run's language model with its text.
+
+    Raises:
+        InputError: as for :func:`load_language`, or the text is gone.
+    """
+    task, options = load_language(run), run_options(run)
+    corpus = open_data(options, known=task.tokenizer)
+    return Opened(task, corpus, windows(corpus, options.context, task.carries))
+
+
 def run_options(run: Run) -> LanguageOptions:
     """The options a run was trained with; a model that began from a folder is called "transformer" here.
 
@@ -118,7 +144,10 @@ def load_language(run: Run) -> Language:
     if type(vocabulary) is not int or not tokenizer.size <= vocabulary <= _MOST_TOKENS or not isinstance(scale, float):
         raise InputError(f"the config of '{run.folder}' does not say how many tokens its model knows, or their scale")
     if options.model == "transformer":
-        form = _form(run.config.get("form"), run)
+        try:
+            form = form_of(run.config.get("form"))
+        except InputError as error:
+            raise InputError(f"the config of '{run.folder}' does not describe its transformer: {error}") from error
         model = LanguageModel(vocabulary, Transformer(form, causal=True), form.width, scale=scale)
     else:
         model = LanguageModel(
@@ -127,14 +156,3 @@ def load_language(run: Run) -> Language:
     task = Language(model, tokenizer)
     run.fill(task)
     return task.eval().requires_grad_(False)
-
-
-def _form(said: object, run: Run) -> Form:
-    try:
-        if not isinstance(said, Mapping):
-            raise TypeError("it is no mapping")
-        form = Form(**{str(name): value for name, value in said.items()})
-        check_types(form)
-    except (TypeError, InputError) as error:
-        raise InputError(f"the config of '{run.folder}' does not describe its transformer: {error}") from error
-    return form

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pendio.sequences.decoding.writing import encoded_prompt
+from pendio.sequences.decoding.writing import encoded_prompt, silent
 from pendio.sequences.language.task import Language
 
 __all__ = ["Expectation", "expected", "surprise_of"]
@@ -73,9 +73,9 @@ def expected(task: Language, text: str, top: int = 5) -> Expectation:
     """
     tokens = encoded_prompt(task.tokenizer, text)
     nats, logits = surprise_of(task, tokens)
-    logits = logits[: task.tokenizer.size].clone()
-    logits[: task.tokenizer.first] = float("-inf")
-    chances, numbers = logits.softmax(0).topk(min(top, task.tokenizer.size - task.tokenizer.first))
+    never = silent(task.model, task.tokenizer)
+    logits = logits.index_fill(0, torch.tensor(never, dtype=torch.long, device=logits.device), float("-inf"))
+    chances, numbers = logits.softmax(0).topk(min(top, len(logits) - len(never)))
     names = task.tokenizer.names
     following = tuple(
         (names[number], chance) for number, chance in zip(numbers.tolist(), chances.tolist(), strict=True)

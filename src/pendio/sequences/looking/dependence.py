@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pendio.sequences.gradients import gradient_times_input
 from pendio.sequences.models.language_model import LanguageModel
 
 __all__ = ["Dependence", "next_token"]
@@ -33,11 +34,12 @@ def next_token(model: LanguageModel, tokens: Tensor, token: int | None = None) -
         tokens: ``(T,)`` of the text.
         token: which may follow; by default the likeliest.
     """
-    # The fused LSTM of a GPU has no gradient outside of training.
-    with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
-        values = (model.embedding(tokens[None]) * model.scale).detach().requires_grad_(True)
+
+    def logits(values: Tensor) -> Tensor:
         features, _ = model.reader(values)
-        logits = model.logits(features[0, -1])
-        chosen = int(logits.argmax()) if token is None else token
-        (gradient,) = torch.autograd.grad(logits[chosen], values)
-    return Dependence(chosen, (values.detach() * gradient)[0].sum(1))
+        return model.logits(features[0, -1])
+
+    with torch.no_grad():
+        values = model.embedding(tokens[None]) * model.scale
+        chosen = int(logits(values).argmax()) if token is None else token
+    return Dependence(chosen, gradient_times_input(lambda read: logits(read)[chosen], values))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pendio.data.text.tokens import Tokenizer, refuse_surrogates
-from pendio.errors import InputError
+from pendio.errors import InputError, excerpt, quoted
 from pendio.nn.transformer import Transformer
 from pendio.pictures.attention import draw_attention
 from pendio.pictures.listening import draw_listening, draw_listening_numbers
@@ -20,8 +20,9 @@ from pendio.sequences.language.task import Language
 from pendio.sequences.looking.dependence import next_token
 from pendio.sequences.looking.sights import Sight, chosen_kind, chosen_number, heads_sights, kinds_of, sights
 from pendio.sequences.tagging.listening import gradient_times_input, listen
-from pendio.sequences.tagging.network import Reader
+from pendio.sequences.tagging.network import Reader, Tagger
 from pendio.sequences.tagging.prediction import Sequences
+from pendio.sequences.tagging.pretrained import Framed
 from pendio.sequences.tagging.task import Tag
 from pendio.sequences.translation.report import look as look_while_translating
 from pendio.sequences.translation.task import Translate
@@ -181,11 +182,10 @@ def _tokens_to_go_on(task: Language, text: str) -> Tensor:
         raise InputError("an empty text has nothing to look at; give one with a character at least")
     unknown = task.tokenizer.unknown_in(text)
     if unknown:
-        named = ", ".join(f"'{one}'" for one in unknown[:5]) + (" …" if len(unknown) > 5 else "")
-        raise InputError(f"the text '{_short(text)}' has {named}, which this model never saw; leave it out")
+        raise InputError(f"the text '{excerpt(text)}' has {quoted(unknown)}, which this model never saw; leave it out")
     tokens, context = torch.from_numpy(task.tokenizer.encode(text)), task.model.context
     if context is not None and len(tokens) > context:
-        raise InputError(f"the text '{_short(text)}' has {len(tokens)} tokens, and this model sees {context} at once; "
+        raise InputError(f"the text '{excerpt(text)}' has {len(tokens)} tokens, and this model sees {context} at once; "
                          "give a shorter one")  # fmt: skip
     _check_length(len(tokens))
     return tokens
@@ -215,20 +215,26 @@ def _tagger(sequences: Sequences, inputs: Tensor, layer: int | None, head: int |
     """What a tagger made of tokens ``(T,)`` or numbers ``(T, F)``."""
     _check_length(len(inputs))
     task, tokenizer = sequences.task.eval(), sequences.tokenizer
-    reader = task.tagger.encoder
-    assert isinstance(reader, Reader)
-    chosen = chosen_kind(reader.body, kind, layer, head, "inputs")
     inputs = inputs.to(next(task.parameters()).device)
     names = [str(step) for step in range(len(inputs))] if tokenizer is None else _named(tokenizer, inputs)
+    body, values, read = _what_is_read(task.tagger, inputs, names)
+    chosen = chosen_kind(body, kind, layer, head, "inputs")
     answer = _answer(task, inputs)
     found = _listened(task, inputs, names, answer) if chosen == "inputs" else []
-    unasked = kind is None and isinstance(reader.body, Transformer)
+    unasked = kind is None and isinstance(body, Transformer)
     if chosen != "inputs" or unasked:
-        with torch.no_grad():
-            values = reader.embed(inputs[None])
-            values = reader.first(values) if isinstance(reader.first, nn.Linear) else values
-        found += sights(reader.body, values, names, "attention" if unasked else chosen, layer, head)
+        found += sights(body, values, read, "attention" if unasked else chosen, layer, head)
     return answer, found
+
+
+@torch.no_grad()
+def _what_is_read(tagger: Tagger, inputs: Tensor, names: Sequence[str]) -> tuple[nn.Module, Tensor, Sequence[str]]:
+    """A tagger's body, the vectors ``(1, T, F)`` that it reads, and what they are called."""
+    encoder, values = tagger.encoder, tagger.embed(inputs[None])
+    if isinstance(encoder, Framed):
+        return encoder.encoder.body, encoder.framed(values, None)[0], ["[CLS]", *names, "[SEP]"]
+    assert isinstance(encoder, Reader)
+    return encoder.body, encoder.first(values) if isinstance(encoder.first, nn.Linear) else values, names
 
 
 def _named(tokenizer: Tokenizer, tokens: Tensor) -> list[str]:
@@ -267,8 +273,3 @@ def _each_answer(task: Tag, inputs: Tensor, names: Sequence[str]) -> Sight:
 def _check_length(steps: int) -> None:
     if steps > _MOST:
         raise InputError(f"a sequence of {steps} steps is too long to be drawn; at most {_MOST}")
-
-
-def _short(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= 40 else f"{text[:39]}…"

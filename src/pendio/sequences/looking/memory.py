@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from pendio.nn.recurrent import Recurrent
+from pendio.sequences.gradients import input_gradient
 from pendio.sequences.looking.states import hidden_states
 
 __all__ = ["gradient_over_time", "saturation", "steps_back"]
@@ -25,10 +26,7 @@ def gradient_over_time(losses: Callable[[Tensor], Tensor], values: Tensor, lengt
         lengths: ``(N,)`` steps of each row that are no padding; None where all are not. A k that no row is long enough
             for gets 0.
     """
-    # The fused LSTM of a GPU has no gradient outside of training.
-    with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
-        read = values.detach().requires_grad_(True)
-        (gradient,) = torch.autograd.grad(losses(read).sum(), read)
+    gradient = input_gradient(losses, values)
     squares = gradient.double().square().sum(2)
     rows, steps = squares.shape
     lengths = torch.full((rows,), steps, device=values.device) if lengths is None else lengths

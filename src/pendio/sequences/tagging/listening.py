@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pendio.sequences.gradients import gradient_times_input as times_input
 from pendio.sequences.tagging.network import Tagger, present_steps
 
 __all__ = ["Listening", "gradient_times_input", "listen", "occlusion"]
@@ -46,12 +47,8 @@ def gradient_times_input(tagger: Tagger, inputs: Tensor, output: int, step: int 
     x is what stands for a step: its token's embedding, or its numbers. Of a model that is linear in x, the sum over all
     steps is z without its bias. Arguments as for :func:`listen`.
     """
-    # The fused LSTM of a GPU has no gradient outside of training.
-    with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
-        values = tagger.embed(inputs[None]).detach().requires_grad_(True)
-        logit = _outputs(tagger, values, inputs[None], step)[0, output]
-        (gradient,) = torch.autograd.grad(logit, values)
-    return (values.detach() * gradient)[0].sum(1)
+    values = tagger.embed(inputs[None])
+    return times_input(lambda read: _outputs(tagger, read, inputs[None], step)[0, output], values)
 
 
 @torch.no_grad()

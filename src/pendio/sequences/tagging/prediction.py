@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pendio.data.images import SUFFIXES, ImageError
 from pendio.data.inputs import named_images
@@ -14,10 +14,11 @@ from pendio.data.streams import frame
 from pendio.data.text.tables import read_text
 from pendio.data.text.tokenizers import Tokenizer
 from pendio.data.text.tokens import refuse_surrogates
-from pendio.errors import InputError
+from pendio.errors import InputError, excerpt
 from pendio.nn.transformer import Transformer
 from pendio.runs.run import Run
 from pendio.sequences.tagging.network import Reader
+from pendio.sequences.tagging.pretrained import Framed
 from pendio.sequences.tagging.recipe import load_tagger, run_facts, run_tokenizer
 from pendio.sequences.tagging.task import Tag
 
@@ -112,7 +113,7 @@ class Sequences:
         """
         assert self.tokenizer is not None
         refuse_surrogates(text)
-        shown = text if len(text) <= 40 else f"{text[:39]}…"
+        shown = excerpt(text)
         numbers = self.tokenizer.encode(text)
         if not len(numbers):
             raise InputError("an empty text has no answer; give one with a character at least")
@@ -145,9 +146,14 @@ def open_sequences(run: Run) -> Sequences:
             raise InputError(f"this run reads {facts['length']} × {facts['features']} numbers a sequence of "
                              f"'{facts['name']}', and predict takes texts or images; see pendio evaluate")  # fmt: skip
         return Sequences(task, None, math.isqrt(facts["length"]))
-    reader = task.tagger.encoder
-    bounded = isinstance(reader, Reader) and isinstance(reader.body, Transformer)
-    return Sequences(task, tokenizer, most=facts["length"] if bounded else None)
+    return Sequences(task, tokenizer, most=_most(task.tagger.encoder, facts["length"]))
+
+
+def _most(encoder: nn.Module, length: int) -> int | None:
+    """The most tokens that an encoder can read, trained on texts of up to ``length``; None where there is no end."""
+    if isinstance(encoder, Framed):
+        return encoder.most
+    return length if isinstance(encoder, Reader) and isinstance(encoder.body, Transformer) else None
 
 
 @torch.inference_mode()

@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from pendio.data.text.tokenizer_files import FileTokenizer
 from pendio.errors import InputError
 from pendio.nn.transformer import Form
-from pendio.options import check_types
+from pendio.sequences.models.forms import form_of
 from pendio.sequences.pretrained.bert import Encoder, load_bert
 from pendio.sequences.pretrained.folders import load_tokenizer, read_config
 
 __all__ = ["Framed", "Origin", "known_tokenizer", "places"]
 
 _MOST_TOKENS = 1 << 20
+_MARKS = 2
 
 
 class Framed(nn.Module):
@@ -34,6 +35,11 @@ class Framed(nn.Module):
         self.width = encoder.width
         self.start, self.end = start, end
 
+    @property
+    def most(self) -> int:
+        """Tokens of a text that there is room for beside the marks."""
+        return self.encoder.length - _MARKS
+
     def embed(self, inputs: Tensor) -> Tensor:
         """A vector for each token: ``(N, T, F)`` of ``(N, T)``."""
         vectors: Tensor = self.encoder.embedding(inputs)
@@ -41,6 +47,12 @@ class Framed(nn.Module):
 
     def read(self, values: Tensor, present: Tensor | None) -> Tensor:
         """Features ``(N, T, width)`` of the text's tokens; those of the marks are left out."""
+        features, _ = self.encoder.body(*self.framed(values, present))
+        inner: Tensor = features[:, 1:-1]
+        return inner
+
+    def framed(self, values: Tensor, present: Tensor | None) -> tuple[Tensor, None, Tensor]:
+        """What the encoder's body reads: the vectors ``(N, T + 2, F)``, no state, and which are no padding."""
         rows, steps = values.shape[:2]
         if present is None:
             present = torch.ones(rows, steps, dtype=torch.bool, device=values.device)
@@ -50,9 +62,7 @@ class Framed(nn.Module):
         last = present.sum(1) + 1
         places = torch.arange(steps + 2, device=values.device)
         framed = torch.where((places == last[:, None])[:, :, None], marks[1], framed)
-        features, _ = self.encoder.body(framed, None, places <= last[:, None])
-        inner: Tensor = features[:, 1:-1]
-        return inner
+        return framed, None, places <= last[:, None]
 
 
 @dataclass(frozen=True)
@@ -88,9 +98,7 @@ class Origin:
         try:
             if not isinstance(said, Mapping):
                 raise TypeError("it is no mapping")
-            form = Form(**said["form"])
-            check_types(form)
-            found = cls(form, said["vocabulary"], said["start"], said["end"])
+            found = cls(form_of(said["form"]), said["vocabulary"], said["start"], said["end"])
             if not all(
                 type(one) is int and 0 <= one < _MOST_TOKENS for one in (found.vocabulary, found.start, found.end)
             ):
@@ -128,4 +136,4 @@ def places(folder: str) -> int:
     Raises:
         InputError: as for :func:`known_tokenizer`.
     """
-    return read_config(folder, "bert").whole("max_position_embeddings", _MOST_TOKENS) - 2
+    return read_config(folder, "bert").whole("max_position_embeddings", _MOST_TOKENS) - _MARKS

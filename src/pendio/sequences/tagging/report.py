@@ -44,7 +44,9 @@ def write_report(run: Run, task: Tag, data: LabelledData) -> None:
     sections.append(_about(data))
     model = run.config.get("options", {}).get("model", "model")
     subtitle = f"{model} on {data.name}: {_headline(evaluation)}"
-    write_page(run.folder / REPORT, run.folder.name, subtitle, [*sections, *closing(run, pictures)])
+    write_page(
+        run.folder / REPORT, run.folder.name, subtitle, [*sections, *closing(run, pictures, diagnose=task.diagnose)]
+    )
 
 
 _CAPTIONS = {

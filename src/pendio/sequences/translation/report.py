@@ -102,7 +102,7 @@ def write_report(run: Run, task: Translate, data: PairData) -> None:
         Section("Translations", tables=[_translations(found)]),
         Section("Use it", code=f'pendio predict {run.folder} "TEXT" … --beams 4'),
         _about(data),
-        *closing(run, pictures),
+        *closing(run, pictures, diagnose=task.diagnose),
     ]
     exact = found.metrics["exact"]
     subtitle = f"{data.name}: {exact:.1%} of {len(found.examples)} {_SPLITS[found.split]} texts translated exactly"

@@ -12,7 +12,7 @@ from pendio.data.text.buckets import Ragged
 from pendio.data.text.pairs import Pairs
 from pendio.data.text.tokens import PAD, Tokenizer
 from pendio.descent.task import Loss, Task
-from pendio.errors import InputError
+from pendio.errors import InputError, excerpt, quoted
 from pendio.runs.diagnosis import Diagnosis, Evidence
 from pendio.sequences.diagnosis import diagnose_training
 from pendio.sequences.translation.network import Translator
@@ -111,12 +111,11 @@ class Translate(Task):
                 raise InputError(f"text {number} is empty: there is nothing to translate")
             unknown = [] if allow_unknown or self.knows_unknown else self.source.unknown_in(text)
             if unknown:
-                shown = ", ".join(f"'{piece}'" for piece in unknown[:5]) + (" …" if len(unknown) > 5 else "")
-                raise InputError(f"text {number}, '{_short(text)}', has {shown}, which the translator never saw: none of "
-                                 "the texts that it learnt from has it")  # fmt: skip
+                raise InputError(f"text {number}, '{excerpt(text)}', has {quoted(unknown)}, which the translator never saw: "
+                                 "none of the texts that it learnt from has it")  # fmt: skip
             tokens, most = self.source.encode(text), self.network.form.length
             if len(tokens) > most:
-                raise InputError(f"text {number}, '{_short(text)}', has {len(tokens)} tokens, and the translator reads "
+                raise InputError(f"text {number}, '{excerpt(text)}', has {len(tokens)} tokens, and the translator reads "
                                  f"{most} at most; train it with a larger --length, or give parts")  # fmt: skip
             sequences.append(tokens)
         return Ragged.of(sequences)
@@ -134,8 +133,3 @@ class Translate(Task):
         tokens = self.encode(inputs).padded(torch.arange(len(inputs)))
         written = self.network.greedy(tokens.to(self.network.source.weight.device), self.longest)
         return [self.target.decode(row) for row in written.tolist()]
-
-
-def _short(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= 40 else f"{text[:39]}…"
