@@ -1,7 +1,8 @@
 """``pendio.train`` and ``pendio.load``: a recipe or a trained thing by its name; and what is asked of any run."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pendio.errors import InputError, did_you_mean
 from pendio.nn.network import Network
@@ -10,12 +11,20 @@ from pendio.runs.diagnosis import Diagnosis, Evidence
 from pendio.runs.diagnosis import diagnose as find
 from pendio.runs.run import Run
 
-__all__ = ["diagnose", "load", "network", "report", "train"]
+if TYPE_CHECKING:
+    from torch import nn
+
+    from pendio.runs.export import Export
+
+__all__ = ["SEEING", "SEQUENCES", "TASKS", "blank", "diagnose", "export", "load", "network", "report", "train"]
 
 SEQUENCES = ("language", "translate", "tag")
 """Tasks on sequences."""
 
-TASKS = ("classify", "restyle", *SEQUENCES, *AGENTS)
+SEEING = ("segment", "detect")
+"""Tasks on what is where in images."""
+
+TASKS = ("classify", *SEEING, "restyle", *SEQUENCES, *AGENTS)
 
 
 def train(task: str, progress: bool = True, **options: Any) -> Run:
@@ -38,6 +47,16 @@ def train(task: str, progress: bool = True, **options: Any) -> Run:
         return train_agent(task, KINDS[task].of({**known, **options}), progress)
     if task in SEQUENCES:
         return _train_on_sequences(task, options, progress)
+    if task == "segment":
+        from pendio.segmentation.options import SegmentOptions
+        from pendio.segmentation.recipe import segment
+
+        return segment(SegmentOptions.of(options), progress)
+    if task == "detect":
+        from pendio.detection.options import DetectOptions
+        from pendio.detection.recipe import detect
+
+        return detect(DetectOptions.of(options), progress)
     if task == "restyle":
         from pendio.restyling.options import RestyleOptions
         from pendio.restyling.recipe import restyle
@@ -72,7 +91,8 @@ def load(name: str | Path, weights: str | None = None) -> Any:
     """A trained task from its run folder, or a published network by its name.
 
     Args:
-        name: a run folder, "efficientnet-lite0", "timm:NAME" or "torchvision:NAME".
+        name: a run folder, "efficientnet-lite0", "timm:NAME" or "torchvision:NAME", or a darknet .cfg file with its .weights
+            beside it.
         weights: a .safetensors file, or a .pt file of tensors alone, to use instead of the published weights.
 
     Raises:
@@ -80,6 +100,10 @@ def load(name: str | Path, weights: str | None = None) -> Any:
     """
     from pendio.classification.recipe import load_classifier, trained_network
 
+    if str(name).endswith(".cfg"):
+        from pendio.detection.recipe import published_detector
+
+        return published_detector(Path(name))
     if not Path(name).is_dir():
         return trained_network(name, weights)
     run = Run.open(name)
@@ -87,6 +111,14 @@ def load(name: str | Path, weights: str | None = None) -> Any:
         from pendio.reinforcement.recipe import load_agent
 
         return load_agent(run)
+    if run.recipe == "segment":
+        from pendio.segmentation.recipe import load_segmenter
+
+        return load_segmenter(run)
+    if run.recipe == "detect":
+        from pendio.detection.recipe import load_detector
+
+        return load_detector(run)
     if run.recipe in SEQUENCES:
         from pendio.sequences.loading import load_run
 
@@ -116,6 +148,61 @@ def network(name: str | Path, weights: str | None = None) -> Network:
     return found
 
 
+def export(name: str, to: 'Export | Literal["darknet"]', path: Path) -> float:
+    """Write a network to a file for other programs, as ``pendio export`` does.
+
+    Args:
+        name: as for :func:`load`.
+        to: "onnx", "torch-export", "safetensors" or "darknet".
+        path: the file.
+
+    Returns:
+        The largest difference between what the file computes and what the network does.
+
+    Raises:
+        InputError: as for :func:`load`, or the network has no such form.
+    """
+    from pendio.detection.task import Detector
+    from pendio.runs.export import export as write
+
+    loaded = load(name)
+    if isinstance(loaded, Detector):
+        from pendio.detection.export import export_detector
+
+        return export_detector(loaded, to, path)
+    if to == "darknet":
+        raise InputError(f"--to darknet is for detectors with darknet's layers, and '{name}' is none")
+    found = network(name)
+    return write(found, found.shape, to, path)
+
+
+def blank(name: str, shape: Sequence[int] | None) -> "tuple[nn.Module, tuple[int, ...]]":
+    """A network to count, with random weights, and the shape of its input.
+
+    Args:
+        name: of a classifier, "yolov3", "yolov3-tiny", "darknet53" or a darknet .cfg file.
+        shape: of an input; None for the network's own.
+
+    Raises:
+        InputError: the name is unknown, or the file is damaged.
+    """
+    from pendio.classification.models import blank as blank_classifier
+    from pendio.detection.darknet.catalogue import DETECTORS, darknet53
+
+    known = {**DETECTORS, "darknet53": darknet53}
+    if name not in known and not name.endswith(".cfg"):
+        return blank_classifier(name, shape)
+    import torch
+
+    from pendio.detection.darknet.cfg import read_cfg
+    from pendio.detection.darknet.network import DarknetNetwork
+
+    config = known[name]() if name in known else read_cfg(Path(name))
+    with torch.device("meta"):
+        module = DarknetNetwork(config)
+    return module, (config.net.channels, config.net.height, config.net.width)
+
+
 def report(folder: str | Path, env: str | None = None) -> Run:
     """Rebuild the report of a run, as ``pendio report`` does; ``env`` as for :func:`pendio.reinforcement.recipe.load_agent`.
 
@@ -135,6 +222,18 @@ def report(folder: str | Path, env: str | None = None) -> Run:
         from pendio.sequences.loading import rebuild_report
 
         rebuild_report(run)
+        return run
+    if run.recipe == "segment":
+        from pendio.segmentation import recipe as segmentation
+        from pendio.segmentation.report import write_report as write_segmented
+
+        write_segmented(run, segmentation.load_segmenter(run), segmentation.open_data(segmentation.run_options(run)))
+        return run
+    if run.recipe == "detect":
+        from pendio.detection import recipe as detection
+        from pendio.detection.report import write_report as write_detected
+
+        write_detected(run, detection.load_detector(run), detection.open_data(detection.run_options(run)))
         return run
     if run.recipe == "restyle":
         from pendio.restyling import recipe
@@ -166,6 +265,17 @@ def diagnose(folder: str | Path) -> list[Diagnosis]:
         from pendio.sequences.loading import diagnose_run as diagnose_sequences
 
         return diagnose_sequences(run)
+    if run.recipe == "segment":
+        from pendio.segmentation import recipe as segmentation
+        from pendio.segmentation.diagnosis import diagnose_segmenter
+
+        task, examples = segmentation.load_segmenter(run), segmentation.open_data(segmentation.run_options(run))
+        return diagnose_segmenter(run, task, examples)
+    if run.recipe == "detect":
+        from pendio.detection import recipe as detection
+        from pendio.detection.diagnosis import diagnose_trained
+
+        return diagnose_trained(run, detection.load_detector(run), detection.open_data(detection.run_options(run)))
     if run.recipe == "restyle":
         # Nothing is right or wrong here: what there is to look at are the curves and the gradients.
         return find(Evidence(run.history(), run.layers()))

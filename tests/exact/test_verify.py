@@ -8,7 +8,7 @@ from pendio.exact.check import Check
 from pendio.exact.verify import CHECKS, verify
 
 from ..conftest import mistake
-from . import slips_of_sequences
+from . import slips_of_darknet, slips_of_detection, slips_of_precision, slips_of_segmentation, slips_of_sequences
 
 # Each truth
 
@@ -464,7 +464,9 @@ SABOTAGE = {
     the_mean_action_follows: "dqn-table",
     advantages_run_into_the_next_episode: "gae",
     the_gradient_is_doubled: "ppo-first-step",
-} | slips_of_sequences.SABOTAGE
+}
+for slips in (slips_of_sequences, slips_of_segmentation, slips_of_detection, slips_of_darknet, slips_of_precision):
+    SABOTAGE |= slips.SABOTAGE
 
 
 @pytest.mark.parametrize("sabotage", SABOTAGE, ids=lambda sabotage: sabotage.__name__)

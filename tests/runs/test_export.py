@@ -27,7 +27,7 @@ def expected(network, images):
 
 def test_onnx_gives_the_same_logits_for_any_batch(network, images, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
-    assert export(network, "onnx", tmp_path / "model.onnx") < 1e-4
+    assert export(network, network.shape, "onnx", tmp_path / "model.onnx") < 1e-4
     session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"])
     for count in (1, 5):
         (logits,) = session.run(["logits"], {"inputs": images[:count].numpy()})
@@ -35,7 +35,7 @@ def test_onnx_gives_the_same_logits_for_any_batch(network, images, tmp_path):
 
 
 def test_torch_export_gives_the_same_logits_for_any_batch(network, images, tmp_path):
-    assert export(network, "torch-export", tmp_path / "model.pt2") < 1e-4
+    assert export(network, network.shape, "torch-export", tmp_path / "model.pt2") < 1e-4
     module = torch.export.load(tmp_path / "model.pt2").module()
     for count in (1, 5):
         with torch.no_grad():
@@ -43,7 +43,7 @@ def test_torch_export_gives_the_same_logits_for_any_batch(network, images, tmp_p
 
 
 def test_safetensors_hold_the_weights_and_the_normalisation(network, tmp_path):
-    assert export(network, "safetensors", tmp_path / "model.safetensors") == 0
+    assert export(network, network.shape, "safetensors", tmp_path / "model.safetensors") == 0
     weights = read_weights(tmp_path / "model.safetensors")
     assert weights.keys() == network.state_dict().keys()
     assert torch.equal(weights["mean"], network.mean)
@@ -64,7 +64,7 @@ class Forgetful(nn.Module):
 def test_a_file_that_computes_something_else_is_not_kept(tmp_path):
     network = Network(Forgetful(), (3,), [0.0] * 3, [1.0] * 3, "abc")
     with pytest.raises(InputError, match="differs from the original by .*; it was not written"):
-        export(network, "torch-export", tmp_path / "model.pt2")
+        export(network, network.shape, "torch-export", tmp_path / "model.pt2")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from pendio import __version__
+from pendio.errors import InputError
 
-__all__ = ["Json", "app", "climbing", "console", "print_json", "print_metrics", "say", "train"]
+__all__ = ["Json", "app", "climbing", "console", "print_json", "print_metrics", "say", "tell_skipped", "train"]
 
 app = App(
     name="pendio",
@@ -35,6 +36,18 @@ def console() -> Console:
 def say(text: str) -> None:
     """A line for people, beside the result."""
     print(text, file=sys.stderr)
+
+
+def tell_skipped(failures: Sequence[InputError], some: bool) -> None:
+    """Say which inputs could not be read.
+
+    Raises:
+        InputError: there are no ``some`` that could.
+    """
+    for failure in failures:
+        say(f"skipped: {failure}")
+    if failures and not some:
+        raise InputError(f"none of {len(failures)} images could be read")
 
 
 def print_json(value: Any) -> None:

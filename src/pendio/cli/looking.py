@@ -40,7 +40,8 @@ def summary(
         A file to write the table to as a page.
     """
     from pendio.anatomy.summary import summarize
-    from pendio.classification.models import MODELS, blank
+    from pendio.classification.models import MODELS
+    from pendio.recipes import blank
     from pendio.recipes import network as load_network
     from pendio.runs.page import Section, Table, write_page
 
@@ -144,6 +145,8 @@ def _catalogue(what: str) -> dict[str, str]:
     if what == "tasks":
         return {
             "classify": "tell classes apart: images, points, tables",
+            "segment": "say for each pixel what it belongs to: FCN, U-Net",
+            "detect": "say what is where, in boxes: YOLOv3, feature pyramids, proposed regions",
             "restyle": "repaint any image in the style of one, in one pass",
             "language": "learn what comes next in a text, to write on: window, RNN, LSTM, TCN, Transformer",
             "translate": "turn one text into another",
@@ -155,6 +158,8 @@ def _catalogue(what: str) -> dict[str, str]:
         }
     if what == "models":
         from pendio.classification.models import LITE0, MODELS
+        from pendio.detection.models import MODELS as DETECTORS
+        from pendio.segmentation.models import MODELS as SEGMENTERS
 
         own = {name: line for name, (line, _) in MODELS.items()}
         lite0 = "EfficientNet-Lite0 with its ImageNet weights, which are installed with pendio"
@@ -166,7 +171,9 @@ def _catalogue(what: str) -> dict[str, str]:
             "FOLDER": "GPT-2 (language) with config.json and model.safetensors, to fine-tune",
         }
         others = {"timm:NAME": "any classifier of timm", "torchvision:NAME": "any classifier of torchvision"}
-        return own | {LITE0: lite0} | others | families
+        segmenters = {name: f"segment: {line}" for name, line in SEGMENTERS.items()}
+        detectors = {name: f"detect: {line}" for name, line in DETECTORS.items()}
+        return own | {LITE0: lite0} | others | segmenters | detectors | {"FILE.cfg": "detect: a darknet network"} | families
     from pendio.data.embedded import EMBEDDED
     from pendio.data.points import POINTS
 
@@ -179,7 +186,10 @@ def _catalogue(what: str) -> dict[str, str]:
         "names": "names of countries and languages in 12 languages, and which it is, for tag",
         "adding, copying": "what a network must remember for long, for tag",
         "pixels": "the digits pixel by pixel, for tag",
-        "FOLDER": "images, one subfolder a class (restyle: as they lie), with or without train/ val/ test/",
+        "scenes": "digits on photographs with class, box and mask, made on the fly, for segment and detect",
+        "FOLDER": "images, one subfolder a class (restyle: as they lie), with or without train/ val/ test/; for segment and "
+        "detect, images with PNG masks, or in the form of COCO, Pascal VOC or YOLO",
+        "FILE.json": "COCO annotations, for segment and detect",
         "FILE.csv": "image path and label; or a table, with --target COLUMN",
         "FILE.npz": "arrays x and y, or x_train, y_train, x_val, …",
         "FILE.txt": "text, or a folder of texts, for language; a folder a class, for tag",

@@ -1,6 +1,5 @@
 """From data to a trained network and its use: train, evaluate, predict, report, export."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -8,8 +7,9 @@ from cyclopts import Parameter
 from rich.table import Table
 
 from pendio.classification.options import Classify
-from pendio.cli.app import Json, app, console, print_json, print_metrics, say, train
+from pendio.cli.app import Json, app, console, print_json, print_metrics, say, tell_skipped, train
 from pendio.cli.playing import evaluate_agents, tell_decisions
+from pendio.cli.seeing import evaluate_seen, predict_heatmaps, predict_seen
 from pendio.cli.writing import Looking, evaluate_sequences, predict_sequences
 from pendio.errors import InputError
 from pendio.reinforcement.presets import AGENTS
@@ -76,7 +76,7 @@ def evaluate(
     """
     from pendio.classification.evaluation import evaluate_classifiers
     from pendio.classification.recipe import load_classifier, open_data, run_options
-    from pendio.recipes import SEQUENCES
+    from pendio.recipes import SEEING, SEQUENCES
     from pendio.runs.run import Run
 
     if not runs:
@@ -89,11 +89,12 @@ def evaluate(
         return
     if (episodes, seed, env) != (None, None, None):
         raise InputError("--episodes, --seed and --env are for runs of agents")
-    alone = next((run for run in opened if run.recipe in ("restyle", *SEQUENCES)), None)
+    alone = next((run for run in opened if run.recipe in ("restyle", *SEEING, *SEQUENCES)), None)
     if alone is not None:
         if len(opened) > 1:
             raise InputError(f"a run of 'train {alone.recipe}' is measured alone: give one run folder")
-        (_evaluate_restyler if alone.recipe == "restyle" else evaluate_sequences)(alone, data, split, json_)
+        measured = {"restyle": _evaluate_restyler} | dict.fromkeys(SEEING, evaluate_seen)
+        measured.get(alone.recipe, evaluate_sequences)(alone, data, split, json_)
         return
     tasks = [load_classifier(run) for run in opened]
     examples = open_data(run_options(opened[0]), data)
@@ -141,6 +142,10 @@ def predict(
     *inputs: str,
     top: int | None = None,
     out: Path | None = None,
+    heatmap: str | None = None,
+    scale: float | None = None,
+    threshold: float | None = None,
+    tile: int | None = None,
     attention: Annotated[bool, Parameter(negative="")] = False,
     look: Literal["attention", "gates", "hidden", "inputs"] | None = None,
     layer: int | None = None,
@@ -149,20 +154,28 @@ def predict(
     penalty: float | None = None,
     json_: Json = False,
 ) -> None:
-    """Say what is in images or texts, translate, repaint images, or say what an agent would do: whatever the run learned.
+    """Say what is in images or texts, and where; translate, repaint images, or say what an agent would do.
 
     Parameters
     ----------
     network
-        A run folder, efficientnet-lite0, timm:NAME or torchvision:NAME.
+        A run folder, efficientnet-lite0, timm:NAME or torchvision:NAME, or a darknet .cfg file with its .weights beside it.
     inputs
         Image files, folders of them, or names of embedded photos (photos: all); for tables, points and agents, CSV files;
-        for runs on sequences, texts.
+        for runs on sequences, texts. Runs of segment, detect and restyle take GIFs and videos too.
     top
         How many classes to print; by default 5.
     out
-        A folder to write predictions.csv to, or pictures: repainted ones go to restyled/ by default, those of attention
-        to looking/.
+        A folder to write predictions.csv to, or pictures, which go by default to restyled/, segmented/, detected/,
+        heatmaps/ or, of attention, to looking/.
+    heatmap
+        Of classifiers: draw where in images of any size they see this class.
+    scale
+        Of --heatmap: how many of the network's windows long the shorter side is made; by default 2. Small things need more.
+    threshold
+        Of detectors: the least score that is shown; by default 0.25.
+    tile
+        Of segmenters: see images in tiles of this side, where they are too large to be seen at once.
     attention
         Of runs on sequences: draw what the network looked at, or what its gates did.
     look
@@ -176,7 +189,7 @@ def predict(
     """
     from pendio.classification.prediction import Prediction
     from pendio.classification.prediction import predict as predictions
-    from pendio.recipes import SEQUENCES
+    from pendio.recipes import SEEING, SEQUENCES
     from pendio.recipes import network as load_network
     from pendio.runs.run import Run
 
@@ -190,6 +203,21 @@ def predict(
         return
     if (beams, penalty) != (None, None):
         raise InputError("--beams and --penalty are for runs of 'train translate'")
+    seen = network.endswith(".cfg") or (Path(network).is_dir() and Run.open(network).recipe in SEEING)
+    if heatmap is not None:
+        if seen or (top, threshold, tile) != (None, None, None):
+            raise InputError("--heatmap is for classifiers, and takes --scale and --out alone")
+        predict_heatmaps(network, inputs, heatmap, out, scale, json_)
+        return
+    if scale is not None:
+        raise InputError("--scale is for --heatmap")
+    if seen and not attention:
+        if top is not None:
+            raise InputError("--top is for classifiers; runs of segment and detect take --threshold and --tile")
+        predict_seen(network, inputs, out, threshold, tile, json_)
+        return
+    if (threshold, tile) != (None, None):
+        raise InputError("--threshold is for runs of 'train detect', --tile for those of 'train segment'")
     if attention:
         raise InputError(
             "--attention is for runs of language, translate and tag; images are looked into by 'pendio visualize'"
@@ -220,14 +248,7 @@ def predict(
         print_json([prediction.to_dict() for prediction in made])
     if out is not None:
         _write_predictions(out, made)
-    _tell_skipped(failures, bool(made))
-
-
-def _tell_skipped(failures: Sequence[InputError], some: bool) -> None:
-    for failure in failures:
-        say(f"skipped: {failure}")
-    if failures and not some:
-        raise InputError(f"none of {len(failures)} images could be read")
+    tell_skipped(failures, bool(made))
 
 
 def _predict_restyled(run: str, inputs: tuple[str, ...], out: Path, json_: bool) -> None:
@@ -247,7 +268,7 @@ def _predict_restyled(run: str, inputs: tuple[str, ...], out: Path, json_: bool)
             print(f"{result.input}: wrote {result.file} ({width}×{height}{frames})")
     if json_:
         print_json([result.to_dict() for result in made])
-    _tell_skipped(failures, bool(made))
+    tell_skipped(failures, bool(made))
 
 
 def _write_predictions(folder: Path, made: list[Any]) -> None:
@@ -286,9 +307,16 @@ def report(run: str, *, env: str | None = None) -> None:
 
 @app.command
 def export(
-    run: str, *, to: Literal["onnx", "torch-export", "safetensors"], out: Path | None = None, json_: Json = False
+    run: str,
+    *,
+    to: Literal["onnx", "torch-export", "safetensors", "darknet"],
+    out: Path | None = None,
+    json_: Json = False,
 ) -> None:
     """Write a network to a file for other programs, and check that it computes the same.
+
+    Networks answer in logits: of classes, or of the class of each pixel. Detectors answer in boxes and scores of all places,
+    in pixels; the other program suppresses what overlaps. darknet's form is for detectors with darknet's layers.
 
     Parameters
     ----------
@@ -297,21 +325,21 @@ def export(
     to
         The format.
     out
-        The file to write; by default model.onnx, model.pt2 or model.safetensors in the run folder, or here.
+        The file to write; by default model.onnx, model.pt2, model.safetensors or model.weights in the run folder, or here.
+        Beside a .weights file stand the .cfg and .names files that go with it.
     """
-    from pendio.recipes import network as load_network
+    from pendio.recipes import export as write
     from pendio.runs.export import FORMATS
-    from pendio.runs.export import export as write
 
     parent = Path(run) if Path(run).is_dir() else Path()
-    path = out or parent / f"model{FORMATS[to]}"
+    path = out or parent / f"model{FORMATS.get(to, '.weights')}"
     if not path.parent.is_dir():
         raise InputError(f"there is no folder '{path.parent}' to write to")
-    difference = write(load_network(run), to, path)
+    difference = write(run, to, path)
     if json_:
         print_json({"file": str(path), "format": to, "bytes": path.stat().st_size, "max_difference": difference})
     else:
-        print(f"wrote {path} ({path.stat().st_size:,} bytes); its logits differ by at most {difference:.2g}")
+        print(f"wrote {path} ({path.stat().st_size:,} bytes); its outputs differ by at most {difference:.2g}")
 
 
 @app.command

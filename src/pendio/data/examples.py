@@ -172,7 +172,7 @@ class Data:
         shape: of one input: ``(C, H, W)`` for images, ``(F,)`` for tables and points.
         mean, std: a number for each channel or feature, of the training inputs in the units of float inputs.
         findings: what the data doctor noticed on opening.
-        kind: "images", "points" or "table".
+        kind: "images", "points", "table", or images with "boxes" or "masks".
         class_counts: training examples of each class; empty where they were not counted.
         augmented: whether training batches change from epoch to epoch.
     """

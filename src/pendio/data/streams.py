@@ -58,7 +58,7 @@ class Reader(Protocol):
 
     def __len__(self) -> int: ...
 
-    def read(self, indices: Tensor, seed: int, epoch: int | None) -> tuple[Examples, list[Failure]]:
+    def read(self, indices: Tensor, seed: int, epoch: int | None) -> tuple[Any, list[Failure]]:
         """The readable ones of the asked examples, and why the others are not."""
         ...
 
@@ -69,7 +69,7 @@ class _Batches(Dataset[Any]):
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
-    def __getitem__(self, request: _Request) -> tuple[Examples, list[Failure]]:
+    def __getitem__(self, request: _Request) -> tuple[Any, list[Failure]]:
         return self._reader.read(*request)
 
 
@@ -186,7 +186,7 @@ class Stream:
         """See :class:`pendio.data.examples.Split`."""
         return step_count(len(self), size, world)
 
-    def take(self, indices: Tensor) -> Examples:
+    def take(self, indices: Tensor) -> Any:
         """See :class:`pendio.data.examples.Split`."""
         return self.reader.read(indices, 0, None)[0]
 
@@ -209,7 +209,7 @@ class Stream:
         rank: int = 0,
         world: int = 1,
         workers: int = 0,
-    ) -> Iterator[Examples]:
+    ) -> Iterator[Any]:
         """See :class:`pendio.data.examples.Split`.
 
         Raises:

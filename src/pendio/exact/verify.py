@@ -3,12 +3,18 @@
 from collections.abc import Iterator, Sequence
 
 from pendio.errors import InputError, did_you_mean
-from pendio.exact import agents, ascent, classification, descent, layers, neurons, planning, policy, replay, sequences
+from pendio.exact import (
+    agents, ascent, classification, darknet, descent, detection, layers, neurons, planning, policy, precision, replay,
+    segmentation, sequences,
+)  # fmt: skip
 from pendio.exact.check import Check, Row
 
 __all__ = ["CHECKS", "verify"]
 
-_ROOMS = (neurons, descent, layers, classification, ascent, sequences, planning, replay, agents, policy)
+_ROOMS = (
+    neurons, descent, layers, classification, segmentation, detection, darknet, precision, ascent, sequences, planning, replay,
+    agents, policy,
+)  # fmt: skip
 
 CHECKS: dict[str, Check] = {check.name: check for room in _ROOMS for check in room.CHECKS}
 """Name → check, in the order of the chapters."""

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from torch import Tensor
 
-from pendio.data.frames import MOVING, is_moving, read_frames, write_frames
-from pendio.data.images import SUFFIXES, ImageError
+from pendio.data.frames import is_moving, read_frames, write_frames
+from pendio.data.images import ImageError
 from pendio.data.inputs import named_images
-from pendio.errors import InputError
+from pendio.data.outputs import Places, through
 from pendio.pictures.png import image_png
 from pendio.restyling.task import Restyle
-from pendio.runs.files import replacing, writing
+from pendio.runs.files import replacing
 
 __all__ = ["Restyled", "restyle_inputs"]
 
@@ -52,28 +52,11 @@ def restyle_inputs(task: Restyle, inputs: Sequence[str], out: Path) -> Iterator[
     Raises:
         InputError: an input does not exist or cannot be read, or the result would replace it.
     """
-    places = _Places(out)
-    for text in inputs:
-        folder = Path(text)
-        if not folder.is_dir():
-            yield from _restyled(task, text, Path(text).name, places)
-            continue
-        for file in _within(folder):
-            try:
-                yield from _restyled(task, str(file), str(file.relative_to(folder)), places)
-            except ImageError as error:
-                yield error
+    places = Places(out)
+    return through(inputs, lambda text, name: _restyled(task, text, name, places))
 
 
-def _within(folder: Path) -> list[Path]:
-    endings = {*SUFFIXES, *MOVING}
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in endings and path.is_file())
-    if not files:
-        raise InputError(f"folder '{folder}' has no images or videos (looked for {' '.join(sorted(endings))})")
-    return files
-
-
-def _restyled(task: Restyle, text: str, name: str, places: "_Places") -> Iterator[Restyled]:
+def _restyled(task: Restyle, text: str, name: str, places: Places) -> Iterator[Restyled]:
     """The results of an input that is no folder; ``name`` is its path within the output folder."""
     path = Path(text)
     if is_moving(path):
@@ -108,25 +91,3 @@ def _grey(frame: Tensor) -> Tensor:
     import torchvision.transforms.v2.functional as V
 
     return V.rgb_to_grayscale(frame)  # type: ignore[no-any-return]
-
-
-class _Places:
-    """Where results go: under the names of their inputs, each its own, and never over an input."""
-
-    def __init__(self, out: Path) -> None:
-        self._out = out
-        self._taken: set[Path] = set()
-
-    def make(self, name: str, suffix: str, source: Path) -> Path:
-        """A path for the result of an input called ``name``, in a folder that exists."""
-        plain = self._out / Path(name).with_suffix(suffix)
-        place, number = plain, 2
-        while place in self._taken:
-            # As when a.jpg and a.png lie side by side.
-            place, number = plain.with_stem(f"{plain.stem}-{number}"), number + 1
-        if source.exists() and place.resolve() == source.resolve():
-            raise InputError(f"'{source}' would be replaced by its result; choose another folder with --out")
-        with writing(place):
-            place.parent.mkdir(parents=True, exist_ok=True)
-        self._taken.add(place)
-        return place

@@ -3,14 +3,15 @@
 import shutil
 import tempfile
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from pendio.errors import InputError
-from pendio.nn.network import Network
 from pendio.runs.files import replacing, write_weights
 
 __all__ = ["FORMATS", "Export", "export"]
@@ -24,14 +25,21 @@ Export = Literal["onnx", "torch-export", "safetensors"]
 _TOLERANCE = 1e-3
 
 
-def export(network: Network, to: Export, path: Path) -> float:
+def export(network: nn.Module, shape: Sequence[int], to: Export, path: Path, outputs: Sequence[str] = ("logits",)) -> float:
     """Write a network to a file and check the file by running it.
 
     ONNX and torch-export files take a batch of any size, of inputs in [0, 1] (or a table's own units) and of the
-    network's size, and return logits; normalisation is inside.
+    network's size; normalisation is inside.
+
+    Args:
+        network: gives a tensor, or several.
+        shape: of one input.
+        to: the format.
+        path: the file.
+        outputs: a name for each tensor that the network gives.
 
     Returns:
-        The largest absolute difference between the file's logits and the network's, on random inputs.
+        The largest absolute difference between the file's outputs and the network's, on random inputs.
 
     Raises:
         InputError: a package is missing, or the file does not compute what the network does; then it is not kept.
@@ -40,23 +48,27 @@ def export(network: Network, to: Export, path: Path) -> float:
     if to == "safetensors":
         write_weights(path, network.state_dict())
         return 0.0
-    example = torch.rand(2, *network.shape, generator=torch.Generator().manual_seed(0))
+    example = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        expected = network(example)
+        expected = _several(network(example))
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / path.name
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the exporters warn about their own internals
-            actual = _to_onnx(network, example, draft) if to == "onnx" else _to_torch(network, example, draft)
-        difference = float((actual - expected).abs().max())
-        if not difference <= _TOLERANCE * max(1.0, float(expected.abs().max())):
+            actual = _to_onnx(network, example, draft, outputs) if to == "onnx" else _to_torch(network, example, draft)
+        difference = max(float((one - other).abs().max()) for one, other in zip(actual, expected, strict=True))
+        if not difference <= _TOLERANCE * max(1.0, *(float(output.abs().max()) for output in expected)):
             raise InputError(f"the exported network differs from the original by {difference:.3g}; it was not written")
         with replacing(path) as file, draft.open("rb") as content:
             shutil.copyfileobj(content, file)
     return difference
 
 
-def _to_onnx(network: Network, example: torch.Tensor, path: Path) -> torch.Tensor:
+def _several(outputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return (outputs,) if isinstance(outputs, Tensor) else outputs
+
+
+def _to_onnx(network: nn.Module, example: Tensor, path: Path, outputs: Sequence[str]) -> tuple[Tensor, ...]:
     try:
         import onnx  # noqa: F401
         import onnxruntime
@@ -64,17 +76,16 @@ def _to_onnx(network: Network, example: torch.Tensor, path: Path) -> torch.Tenso
     except ModuleNotFoundError as error:
         raise InputError(f"--to onnx needs packages: pip install 'pendio[export]' ({error})") from error
     torch.onnx.export(
-        network, (example,), str(path), input_names=["inputs"], output_names=["logits"],
-        dynamic_shapes={"inputs": {0: torch.export.Dim("batch", min=1)}}, dynamo=True, external_data=False, verbose=False,
+        network, (example,), str(path), input_names=["inputs"], output_names=list(outputs),
+        dynamic_shapes=({0: torch.export.Dim("batch", min=1)},), dynamo=True, external_data=False, verbose=False,
     )  # fmt: skip
     session: Any = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return torch.from_numpy(np.asarray(session.run(None, {"inputs": example.numpy()})[0]))
+    found = session.run(None, {"inputs": example.numpy()})
+    return tuple(torch.from_numpy(np.asarray(output)) for output in found)
 
 
-def _to_torch(network: Network, example: torch.Tensor, path: Path) -> torch.Tensor:
-    shapes = {"inputs": {0: torch.export.Dim("batch", min=1)}}
-    program = torch.export.export(network, (example,), dynamic_shapes=shapes)
+def _to_torch(network: nn.Module, example: Tensor, path: Path) -> tuple[Tensor, ...]:
+    program = torch.export.export(network, (example,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},))
     torch.export.save(program, path)
     with torch.inference_mode():
-        logits: torch.Tensor = torch.export.load(path).module()(example)
-    return logits
+        return _several(torch.export.load(path).module()(example))

@@ -1,0 +1,1 @@
+"""Seeing what is where: YOLOv3, feature pyramids, and regions that are proposed first."""

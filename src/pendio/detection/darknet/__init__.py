@@ -1,0 +1,1 @@
+"""The darknet format: networks from .cfg files, weights from .weights files, and back."""

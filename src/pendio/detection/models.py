@@ -1,0 +1,169 @@
+"""Every single-shot detector by name: darknet's own, those of .cfg files, and backbones with a neck."""
+
+import dataclasses
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from pendio.classification.backbones import backbone
+from pendio.detection.anchors import assign_scales
+from pendio.detection.darknet.catalogue import BODY, DETECTORS
+from pendio.detection.darknet.cfg import parse_cfg, read_cfg
+from pendio.detection.darknet.sections import Config, Yolo
+from pendio.detection.darknet.network import DarknetNetwork
+from pendio.detection.darknet.weights import read_header, read_weights, stored_floats
+from pendio.detection.necks.detector import PyramidDetector
+from pendio.detection.necks.pyramids import neck
+from pendio.detection.options import DetectOptions
+from pendio.detection.task import DetectionNetwork
+from pendio.errors import InputError
+
+__all__ = ["MODELS", "anchor_count", "build", "clusters_anchors", "is_darknet", "published_network", "start_from"]
+
+MODELS = {
+    "yolov3-tiny": "YOLOv3-tiny: 13 convolutions, two scales, 8.9 million parameters at 80 classes (2018)",
+    "yolov3": "YOLOv3 on Darknet-53: 75 convolutions, three scales, 61.9 million parameters at 80 classes (2018)",
+    "rcnn": "regions proposed by selective search, cut out and classified (2014)",
+}
+"""Name → a line about it; .cfg files and backbones are models too."""
+
+_PER_SCALE = 3
+
+_STRIDES = {"cnn": (4, 8, 16)}
+"""Where a backbone has no (8, 16, 32)."""
+
+
+def is_darknet(model: str) -> bool:
+    """Whether darknet could run it: one of its detectors, or a .cfg file."""
+    return model in DETECTORS or model.endswith(".cfg")
+
+
+def anchor_count(options: DetectOptions) -> int:
+    """How many anchors the model has."""
+    if options.model.endswith(".cfg"):
+        return sum(len(head.chosen) for head in _heads(read_cfg(Path(options.model))))
+    return 6 if options.model == "yolov3-tiny" else 3 * _PER_SCALE
+
+
+def clusters_anchors(options: DetectOptions) -> bool:
+    """Whether anchors are clustered from the training boxes: ready weights expect the anchors they were trained with."""
+    ready = options.model.endswith(".cfg") or (is_darknet(options.model) and options.weights is not None)
+    if options.anchors == "published" and not is_darknet(options.model):
+        raise InputError(f"--anchors published: nobody published any for '{options.model}'; leave it out")
+    return options.anchors == "data" or (options.anchors == "auto" and not ready)
+
+
+def _config(options: DetectOptions, classes: int, anchors: Tensor | None) -> Config:
+    """The layers of a darknet detector.
+
+    Args:
+        options: which.
+        classes: how many it tells apart.
+        anchors: ``(k, 2)`` in pixels at the training size; None for the published ones.
+
+    Raises:
+        InputError: the .cfg file is damaged, is no detector, or tells another number of classes apart.
+    """
+    if options.model in DETECTORS:
+        made = {} if anchors is None else {"anchors": [(w, h) for w, h in anchors.tolist()]}
+        return DETECTORS[options.model](classes, size=options.side, **made)
+    config = read_cfg(Path(options.model))
+    heads = _heads(config)
+    if not heads:
+        raise InputError(f"'{options.model}' is no detector: it has no [yolo] section")
+    if heads[0].classes != classes:
+        raise InputError(f"'{options.model}' tells {heads[0].classes} classes apart, and the data has {classes}; set "
+                         "classes= in each [yolo] and filters= before it")  # fmt: skip
+    if anchors is None:
+        return config
+    sizes = tuple((width, height) for width, height in anchors.tolist())
+    layers = (
+        dataclasses.replace(layer, anchors=sizes, num=len(sizes)) if isinstance(layer, Yolo) else layer
+        for layer in config.layers
+    )
+    return dataclasses.replace(config, layers=tuple(layers))
+
+
+def _heads(config: Config) -> list[Yolo]:
+    return [layer for layer in config.layers if isinstance(layer, Yolo)]
+
+
+def build(
+    options: DetectOptions, classes: Sequence[str], anchors: Tensor | None, *, config: str | None = None, fresh: bool = True
+) -> DetectionNetwork:  # fmt: skip
+    """The untrained network.
+
+    Args:
+        options: which model.
+        classes: names.
+        anchors: ``(k, 2)`` in pixels at the training size, by rising area; None for the model's published ones.
+        config: the text of the .cfg file, where a run has kept it.
+        fresh: start a backbone from its published weights or a file, not from random ones to be filled later.
+
+    Raises:
+        InputError: the model is unknown or does not fit.
+    """
+    if is_darknet(options.model):
+        chosen = _config(options, len(classes), anchors) if config is None else parse_cfg(config, options.model)
+        network = DarknetNetwork(chosen)
+        return DetectionNetwork(network, network.scales, classes, [0.0] * 3, [1.0] * 3)
+    body = backbone(
+        options.model, pretrained=fresh and options.pretrained, weights=options.weights if fresh else None, strides=_STRIDES.get(options.model, (8, 16, 32)),
+    )  # fmt: skip
+    levels = neck(options.neck, body, options.width)
+    assert anchors is not None, "backbones have no published anchors"
+    scales = assign_scales(anchors, levels.strides)
+    module = PyramidDetector(levels, options.width, scales, len(classes))
+    return DetectionNetwork(module, scales, classes, body.mean, body.std)
+
+
+def start_from(network: DetectionNetwork, options: DetectOptions) -> str:
+    """Fill a darknet network with --weights: all of them, or the layers that know nothing of the classes.
+
+    Returns:
+        What was taken, as a sentence; empty where there was nothing to take.
+
+    Raises:
+        InputError: the file fits in no way.
+    """
+    module = network.module
+    if options.weights is None or not isinstance(module, DarknetNetwork):
+        return ""
+    path = Path(options.weights)
+    if path.suffix not in ("", ".weights") and not path.suffix[1:].isdigit():
+        raise InputError(f"--weights of '{options.model}' is a darknet .weights file, not '{path.suffix}'")
+    if _holds_all(path, module):
+        read_weights(path, module)
+        return f"started from all weights in {path}"
+    layers = BODY.get(options.model, _first_head(module.config) - 1)
+    read_weights(path, module, layers)
+    return f"started from the first {layers} layers in {path}: the rest of it is for other classes"
+
+
+def _holds_all(path: Path, module: DarknetNetwork) -> bool:
+    """Whether a file has as many numbers as the network."""
+    return path.stat().st_size == struct.calcsize(read_header(path).layout) + 4 * stored_floats(module)
+
+
+def _first_head(config: Config) -> int:
+    return next(number for number, layer in enumerate(config.layers) if isinstance(layer, Yolo))
+
+
+def published_network(cfg: Path, weights: Path, classes: Sequence[str]) -> DetectionNetwork:
+    """A darknet detector as its files describe it.
+
+    Raises:
+        InputError: a file is missing or damaged, the files do not belong together, or the names are too few or many.
+    """
+    module = DarknetNetwork(read_cfg(cfg))
+    if not module.scales:
+        raise InputError(f"'{cfg}' is no detector: it has no [yolo] section")
+    if len(classes) != module.classes:
+        raise InputError(f"'{cfg}' tells {module.classes} classes apart, and there are {len(classes)} names of them")
+    read_weights(weights, module)
+    network = DetectionNetwork(module, module.scales, classes, [0.0] * 3, [1.0] * 3)
+    return network.eval().requires_grad_(False)
+
+

@@ -1,0 +1,1 @@
+"""Regions first: selective search, and a detector that classifies what it proposes."""

@@ -1,0 +1,1 @@
+"""YOLO: scales and anchors, decoding, target assignment and losses."""

@@ -1,0 +1,1 @@
+"""Seeing what each pixel belongs to: fully convolutional networks and U-Nets."""
