@@ -58,3 +58,9 @@ def test_language_models_of_equal_weights_learn_the_same():
 def test_language_models_of_equal_weights_write_the_same():
     output = race("generate.py", "--rounds", "1", "--tokens", "32", "--train", "2")
     assert "int8" in output
+
+
+@pytest.mark.slow
+def test_detectors_find_and_learn_the_same():
+    output = race("detect.py", "--rounds", "1", "--only", "boxes")
+    assert "ratio" in output or "of full" in output

@@ -49,14 +49,18 @@ def train(task: str, progress: bool = True, **options: Any) -> Run:
         return _train_on_sequences(task, options, progress)
     if task == "segment":
         from pendio.segmentation.options import SegmentOptions
+        from pendio.segmentation.presets import preset as preset_of_maps
         from pendio.segmentation.recipe import segment
 
-        return segment(SegmentOptions.of(options), progress)
+        known = preset_of_maps(str(options.get("data", SegmentOptions.data)))
+        return segment(SegmentOptions.of({**known, **options}), progress)
     if task == "detect":
         from pendio.detection.options import DetectOptions
+        from pendio.detection.presets import preset as preset_of_boxes
         from pendio.detection.recipe import detect
 
-        return detect(DetectOptions.of(options), progress)
+        model, data = (str(options.get(name, getattr(DetectOptions, name))) for name in ("model", "data"))
+        return detect(DetectOptions.of({**preset_of_boxes(model, data), **options}), progress)
     if task == "restyle":
         from pendio.restyling.options import RestyleOptions
         from pendio.restyling.recipe import restyle

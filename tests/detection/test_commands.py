@@ -57,7 +57,10 @@ def test_a_config_gives_its_options_and_a_run_goes_on(cli, detect_run):
         (["predict", "RUN", "coffee", "--tile", "64"], "--tile is for runs of 'train segment'"),
         (["predict", "RUN", "coffee", "--threshold", "2"], "--threshold must be in [0, 1]"),
         (["predict", "RUN", "coffee", "--heatmap", "3"], "--heatmap is for classifiers"),
-        (["predict", "efficientnet-lite0", "coffee", "--threshold", "0.3"], "--threshold is for runs of 'train detect'"),
+        (
+            ["predict", "efficientnet-lite0", "coffee", "--threshold", "0.3"],
+            "--threshold is for runs of 'train detect'",
+        ),
         (["predict", "lonely.cfg", "coffee"], "lonely.weights"),
         (["evaluate", "RUN", "RUN"], "is measured alone: give one run folder"),
         (["export", "efficientnet-lite0", "--to", "darknet"], "--to darknet is for detectors"),

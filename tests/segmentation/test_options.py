@@ -11,7 +11,7 @@ def test_what_is_not_said_suits_segmentation():
     options = SegmentOptions.of({"epochs": 3, "width": 8})
     assert options == SegmentOptions(width=8, plan=SegmentPlan(epochs=3))
     assert (options.plan.batch_size(100), options.plan.batch_size(3)) == (8, 3)
-    assert (options.side, SegmentOptions(data="x").side, SegmentOptions(data="x", size=64).side) == (128, 256, 64)
+    assert (options.side, SegmentOptions(data="x").side, SegmentOptions(data="x", size=64).side) == (64, 256, 64)
     assert "plan" not in options.own()
 
 

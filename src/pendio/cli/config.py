@@ -7,10 +7,14 @@ import cyclopts
 import yaml
 
 from pendio.cli.app import say, train
+from pendio.detection.options import DetectOptions
+from pendio.detection.presets import preset as preset_of_boxes
 from pendio.errors import InputError
 from pendio.options import flag
 from pendio.reinforcement.presets import AGENTS
 from pendio.reinforcement.presets import preset as environment_preset
+from pendio.segmentation.options import SegmentOptions
+from pendio.segmentation.presets import preset as preset_of_maps
 from pendio.sequences.tagging.options import TagOptions
 from pendio.sequences.tagging.presets import preset as family_preset
 
@@ -21,7 +25,7 @@ def take_config(arguments: list[str]) -> list[str]:
     """The arguments without ``--config FILE``, whose options become the defaults of ``train``.
 
     ``--resume --out RUN`` takes the run's own config as if it were named. Without either, an agent gets the preset of its
-    environment, and a tagger that of its family.
+    environment, a tagger that of its family, and what learns on the scenes theirs.
     """
     path = _option(arguments, "--config")
     rest = [text for text in arguments if not text.startswith("--config=")]
@@ -48,8 +52,17 @@ def take_config(arguments: list[str]) -> list[str]:
 def _preset(arguments: list[str]) -> tuple[str, dict[str, Any]]:
     """What the arguments ask to train, and the options that are known to work for it."""
     task = (arguments[1:2] or [""])[0]
-    if arguments[:1] != ["train"] or task not in ("tag", *AGENTS):
+    if arguments[:1] != ["train"] or task not in ("segment", "detect", "tag", *AGENTS):
         return "", {}
+    if task == "segment":
+        data = _option(arguments, "--data") or SegmentOptions.data
+        return data, preset_of_maps(data)
+    if task == "detect":
+        model, data = (
+            _option(arguments, "--model") or DetectOptions.model,
+            _option(arguments, "--data") or DetectOptions.data,
+        )
+        return f"{model} on {data}", preset_of_boxes(model, data)
     if task == "tag":
         family, data = (
             _option(arguments, "--model") or TagOptions.model,

@@ -173,7 +173,15 @@ def _catalogue(what: str) -> dict[str, str]:
         others = {"timm:NAME": "any classifier of timm", "torchvision:NAME": "any classifier of torchvision"}
         segmenters = {name: f"segment: {line}" for name, line in SEGMENTERS.items()}
         detectors = {name: f"detect: {line}" for name, line in DETECTORS.items()}
-        return own | {LITE0: lite0} | others | segmenters | detectors | {"FILE.cfg": "detect: a darknet network"} | families
+        return (
+            own
+            | {LITE0: lite0}
+            | others
+            | segmenters
+            | detectors
+            | {"FILE.cfg": "detect: a darknet network"}
+            | families
+        )
     from pendio.data.embedded import EMBEDDED
     from pendio.data.points import POINTS
 

@@ -84,7 +84,9 @@ def convert(
                     "classes": list(summary.classes), "findings": [item.message for item in summary.findings]})  # fmt: skip
         return
     counts = ", ".join(f"{count} {split}".strip() for split, count in summary.images.items())
-    print(f"wrote {out} in the form of {to}: {counts} images, {summary.objects} objects, {len(summary.classes)} classes")
+    print(
+        f"wrote {out} in the form of {to}: {counts} images, {summary.objects} objects, {len(summary.classes)} classes"
+    )
     for finding in summary.findings:
         say(f"noticed: {finding.message}")
 
@@ -94,6 +96,9 @@ def evaluate_seen(run: "Run", data: str | None, split: str | None, json_: bool) 
     from pendio.descent.loop import evaluate as measure
 
     task, examples = _opened(run, data)
+    if tuple(examples.classes) != tuple(task.classes):
+        raise InputError(f"data '{examples.name}' has the classes {', '.join(examples.classes[:10])}, and the run knows "
+                         f"{', '.join(task.classes[:10])}: they must be the same in the same order")  # fmt: skip
     which = split or ("test" if data is None else "all")
     everything = [examples.train, examples.val, *([examples.test] if examples.test else [])]
     splits = everything if which == "all" else [examples.split(which)]

@@ -11,8 +11,8 @@ from pendio.classification.backbones import backbone
 from pendio.detection.anchors import assign_scales
 from pendio.detection.darknet.catalogue import BODY, DETECTORS
 from pendio.detection.darknet.cfg import parse_cfg, read_cfg
-from pendio.detection.darknet.sections import Config, Yolo
 from pendio.detection.darknet.network import DarknetNetwork
+from pendio.detection.darknet.sections import Config, Yolo
 from pendio.detection.darknet.weights import read_header, read_weights, stored_floats
 from pendio.detection.necks.detector import PyramidDetector
 from pendio.detection.necks.pyramids import neck
@@ -109,9 +109,9 @@ def build(
         chosen = _config(options, len(classes), anchors) if config is None else parse_cfg(config, options.model)
         network = DarknetNetwork(chosen)
         return DetectionNetwork(network, network.scales, classes, [0.0] * 3, [1.0] * 3)
-    body = backbone(
-        options.model, pretrained=fresh and options.pretrained, weights=options.weights if fresh else None, strides=_STRIDES.get(options.model, (8, 16, 32)),
-    )  # fmt: skip
+    strides = _STRIDES.get(options.model, (8, 16, 32))
+    weights = options.weights if fresh else None
+    body = backbone(options.model, pretrained=fresh and options.pretrained, weights=weights, strides=strides)
     levels = neck(options.neck, body, options.width)
     assert anchors is not None, "backbones have no published anchors"
     scales = assign_scales(anchors, levels.strides)
@@ -165,5 +165,3 @@ def published_network(cfg: Path, weights: Path, classes: Sequence[str]) -> Detec
     read_weights(weights, module)
     network = DetectionNetwork(module, module.scales, classes, [0.0] * 3, [1.0] * 3)
     return network.eval().requires_grad_(False)
-
-

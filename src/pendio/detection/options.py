@@ -55,7 +55,7 @@ class DetectOptions:
     """The folder of the images, where a COCO JSON file does not lie beside them."""
 
     model: str = "yolov3-tiny"
-    """yolov3-tiny, yolov3, a darknet .cfg file, rcnn, or a backbone: cnn, efficientnet-lite0, timm:NAME, torchvision:NAME."""
+    """yolov3-tiny, yolov3, a darknet .cfg file, rcnn; or a backbone: cnn, efficientnet-lite0, timm:NAME, …"""
 
     neck: NeckKind = "fpn"
     """Of backbones: how objects of many sizes are seen."""
@@ -73,13 +73,13 @@ class DetectOptions:
     """Go on in --out where it stopped, with the options it was started with."""
 
     size: int | None = None
-    """Side in pixels of the square that images are fitted into, a multiple of 32; by default 128 for scenes, else 416."""
+    """Side in pixels of the square that images are fitted into, a multiple of 32; by default 96 for scenes, else 416."""
 
     multi_scale: bool = False
     """Draw the size of each training batch between ¾ and 1½ of --size, in steps of 32 pixels."""
 
     augment: str = "scale,color"
-    """Comma-separated changes to training images: flip, shift, scale, color, mosaic; none for none."""
+    """Comma-separated changes to training images: flip, shift, scale, color, mosaic."""
 
     loss: BoxLoss = "darknet"
     """v1: squared errors of the first YOLO; darknet: YOLOv3's own; bce: cross-entropies; giou, ciou: by overlap."""
@@ -132,7 +132,7 @@ class DetectOptions:
     @property
     def side(self) -> int:
         """Side in pixels of the square that images are fitted into."""
-        return self.size or (128 if self.data == "scenes" else 416)
+        return self.size or (96 if self.data == "scenes" else 416)
 
     @property
     def sides(self) -> tuple[int, ...]:

@@ -12,7 +12,6 @@ from pendio.data.examples import Data
 from pendio.descent.devices import leave_processes
 from pendio.descent.loop import fit
 from pendio.detection.anchors import fit_anchors
-from pendio.detection.darknet.catalogue import DETECTORS
 from pendio.detection.darknet.cfg import format_cfg
 from pendio.detection.darknet.network import DarknetNetwork
 from pendio.detection.models import anchor_count, build, clusters_anchors, is_darknet, published_network, start_from

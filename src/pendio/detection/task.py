@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from pendio.descent.means import MeanLoss
 from pendio.descent.task import Loss, Task
 from pendio.detection.detections import Detections
-from pendio.detection.evaluation import outcome_of_batch
 from pendio.detection.diagnosis import diagnose_detector
+from pendio.detection.evaluation import outcome_of_batch
 from pendio.detection.kinds import SuppressionKind
 from pendio.detection.metrics import AveragePrecision, DetectionMetrics, evaluate
 from pendio.detection.yolo.decoding import detect
@@ -148,7 +148,7 @@ class Detector(Task):
         return self._decoded(cast("tuple[Tensor, ...]", self.network(inputs)), threshold, 300)
 
     def hastened(self) -> "Detector":
-        """A copy that only predicts, sooner: normalisation is folded into convolutions, whose kernels lie as they are read."""
+        """A copy that only predicts, sooner: with folded normalisation, and kernels that lie as they are read."""
         network = packed(self.network.eval(), torch.zeros(1, 3, self.size, self.size))
         return Detector(network, self.size, suppression=self.suppression, overlap=self.overlap).eval()
 

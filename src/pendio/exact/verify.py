@@ -4,16 +4,28 @@ from collections.abc import Iterator, Sequence
 
 from pendio.errors import InputError, did_you_mean
 from pendio.exact import (
-    agents, ascent, classification, darknet, descent, detection, layers, neurons, planning, policy, precision, replay,
-    segmentation, sequences,
+    agents,
+    ascent,
+    classification,
+    darknet,
+    descent,
+    detection,
+    layers,
+    neurons,
+    planning,
+    policy,
+    precision,
+    replay,
+    segmentation,
+    sequences,
 )  # fmt: skip
 from pendio.exact.check import Check, Row
 
 __all__ = ["CHECKS", "verify"]
 
 _ROOMS = (
-    neurons, descent, layers, classification, segmentation, detection, darknet, precision, ascent, sequences, planning, replay,
-    agents, policy,
+    neurons, descent, layers, classification, segmentation, detection, darknet, precision, ascent, sequences, planning,
+    replay, agents, policy,
 )  # fmt: skip
 
 CHECKS: dict[str, Check] = {check.name: check for room in _ROOMS for check in room.CHECKS}

@@ -25,7 +25,9 @@ Export = Literal["onnx", "torch-export", "safetensors"]
 _TOLERANCE = 1e-3
 
 
-def export(network: nn.Module, shape: Sequence[int], to: Export, path: Path, outputs: Sequence[str] = ("logits",)) -> float:
+def export(
+    network: nn.Module, shape: Sequence[int], to: Export, path: Path, outputs: Sequence[str] = ("logits",)
+) -> float:
     """Write a network to a file and check the file by running it.
 
     ONNX and torch-export files take a batch of any size, of inputs in [0, 1] (or a table's own units) and of the

@@ -20,7 +20,7 @@ _STAGED = ("fcn-16s", "fcn-8s")
 class SegmentPlan(Plan):
     """How to walk down, with what suits class maps: small batches, because every pixel is an example."""
 
-    epochs: int = 10
+    epochs: int = 30
     """How many times to go through the training images."""
 
     batch: int | Literal["all"] | None = None
@@ -54,7 +54,7 @@ class SegmentOptions:
     backbone: str = "efficientnet-lite0"
     """Of fcn-32s, 16s and 8s: efficientnet-lite0, timm:NAME or torchvision:NAME."""
 
-    width: int = 16
+    width: int = 12
     """Of U-Nets: channels of the finest maps, doubled at each level; the paper's has 64."""
 
     out: str | None = None
@@ -64,10 +64,10 @@ class SegmentOptions:
     """Go on in --out where it stopped, with the options it was started with."""
 
     size: int | None = None
-    """Side in pixels of the square that images are fitted into; by default 128 for scenes, else 256."""
+    """Side in pixels of the square that images are fitted into; by default 64 for scenes, else 256."""
 
     augment: str = "flip"
-    """Comma-separated changes to training images and masks: flip, shift, scale, color, rotate, elastic; none for none."""
+    """Comma-separated changes to training images and masks: flip, shift, scale, color, rotate, elastic."""
 
     loss: LossKind = "ce"
     """ce: cross-entropy; focal: counts what is known well less; dice: overlap; or a sum."""
@@ -140,7 +140,7 @@ class SegmentOptions:
     @property
     def side(self) -> int:
         """Side in pixels of the square that images are fitted into."""
-        return self.size or (128 if self.data == "scenes" else 256)
+        return self.size or (64 if self.data == "scenes" else 256)
 
     @property
     def has_body(self) -> bool:

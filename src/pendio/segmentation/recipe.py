@@ -1,9 +1,11 @@
 """Training a segmenter from options, and taking up a trained one again."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from pendio.data.annotations.opening import open_masks
 from pendio.data.examples import Data
@@ -15,6 +17,8 @@ from pendio.options import saved
 from pendio.runs.run import Run, next_folder
 from pendio.segmentation.losses import MapLoss, class_weights
 from pendio.segmentation.models import body_name, build
+from pendio.segmentation.networks.encoded import EncodedUNet
+from pendio.segmentation.networks.unet import UNet
 from pendio.segmentation.options import SegmentOptions
 from pendio.segmentation.report import write_report
 from pendio.segmentation.task import Segmenter
@@ -53,8 +57,22 @@ def _new_task(options: SegmentOptions, data: Data) -> Segmenter:
     with torch.random.fork_rng():
         torch.manual_seed(options.plan.seed)
         network = build(options, data.shape, data.classes, data.mean, data.std)
+    _begin_with_frequencies(network.module, data.class_counts)
     weights = class_weights(options.class_weights, data.class_counts, data.name)
     return _task(options, network, MapLoss(options.loss, weights, options.gamma))
+
+
+def _begin_with_frequencies(module: nn.Module, counts: Sequence[int]) -> None:
+    """Let the last layer of a U-Net begin with how often each class occurs, which else is the first thing it must learn."""
+    heads = [layer.head for layer in module.modules() if isinstance(layer, UNet | EncodedUNet)]
+    if not counts:
+        return
+    frequencies = torch.tensor(counts, dtype=torch.float32).clamp(min=1)
+    for head in heads:
+        assert head.bias is not None
+        with torch.no_grad():
+            head.weight.mul_(0.1)
+            head.bias.copy_((frequencies / frequencies.sum()).log())
 
 
 def _task(options: SegmentOptions, network: Network, loss: MapLoss) -> Segmenter:

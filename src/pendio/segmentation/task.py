@@ -1,12 +1,13 @@
 """The segmenter as a task: its loss, its metrics and whose weights move."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torchmetrics import SumMetric
 
+from pendio.descent.means import MeanLoss
 from pendio.descent.task import Loss, Player, Task
 from pendio.nn.network import Network
 from pendio.runs.diagnosis import Diagnosis, Evidence
@@ -41,8 +42,7 @@ class Segmenter(Task):
         if self.body is not None and body_lr == 0:
             self.body.requires_grad_(False)
         self.met = MapMetrics(len(network.classes))
-        # A MeanMetric that does not look for NaN forgets the weights of what it averages.
-        self.total, self.weight = (SumMetric(nan_strategy="disable") for _ in range(2))
+        self.mean_loss = MeanLoss()
         self.last: dict[str, Tensor] = {}
 
     @property
@@ -86,9 +86,7 @@ class Segmenter(Task):
         predicted = []
         for inputs, targets in zip(batch.inputs.split(chunk), batch.targets.split(chunk), strict=True):
             logits = self.network(inputs)
-            loss = self.criterion(logits, targets)
-            self.total.update(loss.total)
-            self.weight.update(loss.weight)
+            self.mean_loss.update(self.criterion(logits, targets))
             predicted.append(logits.argmax(1).to(torch.uint8))
             self.met.update(predicted[-1], targets)
         return torch.cat(predicted)
@@ -100,10 +98,17 @@ class Segmenter(Task):
         """
         found = self.met.compute()
         self.last = {name: found.pop(name) for name in ("iou", "class_boundary_f1", "confusion")}
-        metrics = {**found, "loss": float(self.total.compute() / self.weight.compute())}
-        for metric in (self.met, self.total, self.weight):
-            metric.reset()
+        metrics = {**found, "loss": self.mean_loss.compute()}
+        self.met.reset()
+        self.mean_loss.reset()
         return metrics
+
+    def by_class(self) -> dict[str, dict[str, float]]:
+        """Intersection over union and boundary F1 of each class at the last measurement, of those that occurred."""
+        if not self.last:
+            return {}
+        values = zip(self.classes, self.last["iou"].tolist(), self.last["class_boundary_f1"].tolist(), strict=True)
+        return {name: {"iou": iou, "boundary_f1": edge} for name, iou, edge in values if not math.isnan(iou)}
 
     def score(self, metrics: dict[str, float]) -> tuple[float, ...]:
         """Mean intersection over union; among equals, pixel accuracy."""

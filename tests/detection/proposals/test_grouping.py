@@ -50,7 +50,9 @@ def test_similarities_as_computed_by_hand():
     color = np.array([[0, 0, 0, 1, 1, 0], [1, 1, 1, 1, 1, 1]])
     regions = describe(labels, [color], 2, [color, np.zeros_like(color)], 2)
     first, second = pairs_of((0, 1), (0, 2), (1, 2))
-    assert similarities(regions, first, second, ["size"]).tolist() == pytest.approx([1 - 3 / 12, 1 - 11 / 12, 1 - 10 / 12])
+    assert similarities(regions, first, second, ["size"]).tolist() == pytest.approx(
+        [1 - 3 / 12, 1 - 11 / 12, 1 - 10 / 12]
+    )
     # The box around 0 and 1 is the whole image, of which they fill 3 pixels.
     assert similarities(regions, first, second, ["fill"]).tolist() == pytest.approx([1 - 9 / 12, 1 - 1 / 12, 1 - 0])
     # Shares of the first bin are 1/2, 1 and 2/9.

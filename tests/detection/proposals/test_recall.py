@@ -33,7 +33,11 @@ def test_many_objects_are_compared_in_parts(monkeypatch):
 def test_recall_and_average_best_overlap_over_images():
     proposals = [torch.tensor([HALF, MORE]), torch.tensor([NONE, HALF]), torch.zeros(0, 4)]
     found = recall_of(
-        proposals, [OBJECT, OBJECT, OBJECT[:0]], [torch.tensor([0]), torch.tensor([2]), torch.zeros(0).long()], 3, (1, 2)
+        proposals,
+        [OBJECT, OBJECT, OBJECT[:0]],
+        [torch.tensor([0]), torch.tensor([2]), torch.zeros(0).long()],
+        3,
+        (1, 2),
     )
     assert found.objects == 2
     assert found.counts == (1, 2)

@@ -42,7 +42,7 @@ _MOST = 6
 _TRIES = 16
 _SCENE_DRAWS = 8
 _DIGIT_DRAWS = 8 + 2 * _TRIES
-_SMALLEST, _LARGEST = 0.12, 0.5
+_SMALLEST, _LARGEST = 0.2, 0.5
 _MAX_IOU = 0.1
 _MAX_COVERED = 0.3
 """Share of the smaller of two boxes that the other may cover: a small one on a large one has a low IoU all the same."""
@@ -113,13 +113,14 @@ def numbers(index: int, split: Part, seed: int) -> list[float]:
 
 
 def background(draws: Sequence[float], split: Part, size: int) -> NDArray[np.uint8]:
-    """A random square of a random photograph, mirrored or not: uint8 ``(S, S, 3)``."""
+    """A random square of a random photograph, mirrored or not, in half its light: uint8 ``(S, S, 3)``."""
     photographs = _photographs(split, size)
     image = photographs[int(draws[1] * len(photographs))]
     height, width = image.shape[1:]
     side = round(min(height, width) * (0.4 + 0.6 * draws[2]))
     top, left = round((height - side) * draws[3]), round((width - side) * draws[4])
     crop = V.resize(image[:, top : top + side, left : left + side], [size, size], antialias=True)
+    crop = crop // 2  # digits are light, and stand out from anything then
     return (crop.flip(-1) if draws[5] < 0.5 else crop).permute(1, 2, 0).contiguous().numpy()  # type: ignore[no-any-return]
 
 
@@ -177,7 +178,7 @@ def paint_digit(canvas: NDArray[np.uint8], owner: NDArray[np.int8], number: int,
     strength = ((values - _EDGE) * np.float32(max(2.0, 1.2 * zoom)) + 0.5).clip(0, 1)
     window = canvas[y1:y2, x1:x2]
     inside = values >= _EDGE
-    color = _color(window[inside].mean(axis=0), item.color)
+    color = _color(item.color)
     window[:] = window + (color.astype(np.float32) - window) * strength[..., None] + 0.5
     owner[y1:y2, x1:x2][inside] = number
 
@@ -195,14 +196,10 @@ def extent(mask: NDArray[np.bool_]) -> list[int]:
     return [int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1]
 
 
-def _color(behind: NDArray[np.float64], draws: tuple[float, float, float]) -> NDArray[np.float64]:
-    """A colour of any hue that is far brighter than what is behind it, or far darker: RGB, 0 … 255."""
+def _color(draws: tuple[float, float, float]) -> NDArray[np.float64]:
+    """A light colour of any hue: RGB, 0 … 255."""
     hue, saturation, brightness = draws
     color = np.array(colorsys.hsv_to_rgb(hue, 0.5 + 0.5 * saturation, 1.0))
     luma = float(color @ _LUMA)
-    if float(behind @ _LUMA) < 0.5 * 255:
-        wanted = max(luma, 0.8 + 0.15 * brightness)
-        color = 1 - (1 - color) * (1 - wanted) / max(1 - luma, 1e-6)
-    else:
-        color = color * min(luma, 0.05 + 0.15 * brightness) / luma
-    return color * 255
+    wanted = max(luma, 0.8 + 0.15 * brightness)
+    return 255 * (1 - (1 - color) * (1 - wanted) / max(1 - luma, 1e-6))

@@ -16,7 +16,7 @@ from pendio.errors import InputError
 
 __all__ = ["AREAS", "DIGITS", "MAX_SIZE", "MIN_SIZE", "SCENES", "Part", "Scene", "label_map", "open_scenes", "scene"]
 
-SCENES: dict[Part, int] = {"train": 2000, "val": 250, "test": 500}
+SCENES: dict[Part, int] = {"train": 4000, "val": 250, "test": 500}
 """How many scenes each split has."""
 
 DIGITS = tuple(str(digit) for digit in range(10))
@@ -29,7 +29,7 @@ MAX_SIZE = 1024
 """Largest side of a scene in pixels."""
 
 MIN_SIZE = 64
-"""Smallest side: digits are eight pixels high then."""
+"""Smallest side: digits are twelve pixels high then."""
 
 _HELD_BACK: tuple[Part, ...] = ("val", "test")
 
@@ -54,7 +54,7 @@ class Scene(NamedTuple):
 
 
 def scene(index: int, split: Part, seed: int = 0, size: int = 128) -> Scene:
-    """A scene of two to six digits, each as high as 0.12 to 0.5 of the side; the same for the same arguments.
+    """A scene of two to six digits, each a fifth to a half of the side high; the same for the same arguments.
 
     No digit and no photograph is seen in two splits.
 

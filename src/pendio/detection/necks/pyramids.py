@@ -17,7 +17,9 @@ class Neck(Protocol):
 
     strides: tuple[int, ...]
 
-    def __call__(self, images: Tensor) -> list[Tensor]: ...
+    def __call__(self, images: Tensor) -> list[Tensor]:
+        """The maps of normalised images ``(N, 3, H, W)``."""
+        ...
 
 
 def _lateral(channels: int, width: int) -> nn.Conv2d:

@@ -82,5 +82,5 @@ def region_detector(
 
 
 def _side(size: int) -> int:
-    """Pixels a side of what regions are warped to: a quarter of the image's, 32 to 64."""
-    return min(64, max(32, size // 4 // 16 * 16))
+    """Pixels a side of what regions are warped to: three sixteenths of the image's, 24 to 64."""
+    return min(64, max(24, size * 3 // 16 // 8 * 8))

@@ -139,9 +139,12 @@ def search(images: Split, seed: int, progress: bool, title: str) -> dict[int, Ma
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers = 0 if len(images) < _WORTH_PROCESSES or cores == 1 else min(cores, 8)
     source = Stream(cast(Any, _Search(images, seed)))
+    console = Console(stderr=True, highlight=False)
+    if progress and not console.is_terminal:
+        console.print(title)
     batches: Iterable[Any] = track(
         source.batches(_CHUNK, workers=workers), title, total=-(-len(images) // _CHUNK), transient=True,
-        console=Console(stderr=True), disable=not progress,
+        console=console, disable=not (progress and console.is_terminal),
     )  # fmt: skip
     return {
         index: regions for batch in batches for index, regions in zip(batch.indices.tolist(), batch[0], strict=True)
@@ -174,7 +177,9 @@ class RegionReader:
         regions, moves = torch.zeros(*shape, 4), torch.zeros(*shape, 4)
         labels = torch.full(shape, -1)
         for row, index in enumerate(batch.indices.tolist()):
-            its = self.found[index]
+            its = self.found.get(index)
+            if its is None:
+                continue
             draws = uniforms(seed, epoch or 0, torch.tensor([index]), len(its.boxes))[0]
             chosen, positives = _drawn(its.overlaps, draws)
             owners = its.owners[chosen[:positives]]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from pendio.classification.networks.plain import CNN
+from pendio.descent.means import MeanLoss
 from pendio.descent.task import Loss, Task
 from pendio.detection.detections import Detections
 from pendio.detection.diagnosis import diagnose_detector
@@ -54,9 +55,6 @@ class RegionNetwork(nn.Module):
         self.body = CNN((3, side, side), _WIDTH)
         self.scores = nn.Linear(self.body.num_features, classes + 1)
         self.moves = nn.Linear(self.body.num_features, 4)
-        # At first all regions stay where they are.
-        nn.init.zeros_(self.moves.weight)
-        nn.init.zeros_(self.moves.bias)
         self.register_buffer("mean", torch.tensor(list(mean)).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(list(std)).view(1, -1, 1, 1))
 
@@ -92,7 +90,7 @@ class RegionDetector(Task):
         self.size = size
         self.overlap = overlap
         self.found = DetectionMetrics(len(self.classes))
-        self.mean_loss, self.right = MeanMetric(nan_strategy="disable"), MeanMetric()
+        self.mean_loss, self.right = MeanLoss(), MeanLoss()
         self.proposed = {name: MeanMetric() for name in ("recall50", "recall70", "overlap")}
         self.last: AveragePrecision | None = None
 
@@ -115,9 +113,8 @@ class RegionDetector(Task):
         """Take in a batch of regions, or one of whole images."""
         if isinstance(batch, RegionExamples):
             total, count, right = self._losses(batch)
-            if count:
-                self.mean_loss.update(total / count, weight=count)
-                self.right.update(right / count, weight=count)
+            self.mean_loss.update(Loss(total, count))
+            self.right.update(Loss(right, count))
             return
         answers = []
         for image, boxes, labels, crowd in zip(batch.inputs, batch.boxes, batch.labels, batch.crowd, strict=True):
@@ -133,7 +130,7 @@ class RegionDetector(Task):
         """Of whole images COCO's average precision and what the proposals find; of regions accuracy and loss."""
         metrics: dict[str, float] = {}
         if self.right.update_called:
-            metrics |= {"region_accuracy": float(self.right.compute()), "loss": float(self.mean_loss.compute())}
+            metrics |= {"region_accuracy": self.right.compute(), "loss": self.mean_loss.compute()}
         outcome = self.found.outcome()
         if outcome.count:
             self.last = evaluate(outcome, len(self.classes))
@@ -141,7 +138,9 @@ class RegionDetector(Task):
         for name, metric in self.proposed.items():
             if metric.update_called:
                 metrics[f"proposals_{name}"] = float(metric.compute())
-        for metric in (self.right, self.mean_loss, *self.proposed.values()):
+        self.right.reset()
+        self.mean_loss.reset()
+        for metric in self.proposed.values():
             metric.reset()
         self.found.reset()
         return metrics
@@ -155,12 +154,12 @@ class RegionDetector(Task):
         """The share of regions whose class is right; among equals, the lower loss."""
         return metrics["region_accuracy"], -metrics["loss"]
 
-    @torch.no_grad()
     def predict(self, inputs: Tensor) -> list[Detections]:
         """Objects in each of ``(N, 3, S, S)`` uint8 images, in their pixels."""
         self.eval()
         return [self._look(image)[1] for image in inputs]
 
+    @torch.no_grad()
     def _look(self, image: Tensor) -> tuple[Tensor, Detections]:
         """Proposals ``(K, 4)`` of an image, and what is found in them."""
         regions = propose(image, SEARCH, smallest=smallest(image.shape[-1])).boxes.to(image.device)

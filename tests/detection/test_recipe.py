@@ -1,0 +1,72 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+import pendio
+from pendio.data.annotations.convert import convert
+from pendio.detection.names import COCO, read_names
+from pendio.detection.options import DetectOptions
+from pendio.errors import InputError
+
+
+def test_the_whole_yolov3_takes_a_step_and_predicts_at_416(tmp_path):
+    convert("scenes", "coco", tmp_path / "scenes", most=2)
+    run = pendio.train("detect", progress=False, data=str(tmp_path / "scenes"), model="yolov3", size=416, batch=1, steps=1,
+                       average="none", out=str(tmp_path / "run"))  # fmt: skip
+    task = pendio.load(run.folder)
+    assert sum(weight.numel() for weight in task.network.parameters()) == 61_949_149 - 210 * (1025 + 513 + 257)
+    (found,) = task.predict(torch.zeros(1, 3, 416, 416, dtype=torch.uint8), 0.0)
+    assert found.boxes.shape == (300, 4)
+
+
+@pytest.mark.parametrize(("neck", "strides"), [("fpn", [16, 8, 4]), ("hierarchy", [16, 8, 4]), ("single", [8]),
+                                               ("image-pyramid", [16, 8, 4])])  # fmt: skip
+def test_every_neck_trains_on_the_same_backbone(tmp_path, neck, strides):
+    run = pendio.train("detect", progress=False, model="cnn", neck=neck, width=8, size=64, steps=2, batch=4,
+                       out=str(tmp_path / "run"))  # fmt: skip
+    task = pendio.load(run.folder)
+    assert [scale.stride for scale in task.scales] == strides
+    assert sum(len(scale.anchors) for scale in task.scales) == 9
+
+
+@pytest.mark.parametrize("loss", ["v1", "darknet", "bce", "giou", "ciou"])
+def test_every_loss_falls_on_the_same_images(tmp_path, loss):
+    run = pendio.train("detect", progress=False, loss=loss, size=64, epochs=2, steps=16, batch=8, lr=1e-3, augment="none",
+                       average="none", out=str(tmp_path / "run"))  # fmt: skip
+    assert run.history()[0]["val_loss"] < 400
+
+
+def test_sizes_are_drawn_around_the_one_that_is_asked_for():
+    assert DetectOptions(size=416, multi_scale=True).sides == tuple(range(320, 641, 32))
+    assert DetectOptions(size=416).sides == ()
+    run = DetectOptions(data="scenes", multi_scale=True)
+    assert (run.side, run.sides) == (96, (64, 96, 128))
+
+
+def test_the_names_of_coco_are_eighty():
+    assert (len(COCO), len(set(COCO)), COCO[0], COCO[-1]) == (80, 80, "person", "toothbrush")
+
+
+def test_names_are_read_a_line_each(tmp_path):
+    path = tmp_path / "mine.names"
+    path.write_text("cat\n\n dog \n")
+    assert read_names(path) == ("cat", "dog")
+    path.write_text("\n")
+    with pytest.raises(InputError, match="has no names of classes"):
+        read_names(path)
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_names(path)
+
+
+def test_other_data_with_other_classes_is_refused(cli, detect_run):
+    convert("scenes", "coco", Path("scenes"), most=2)
+    file = next(Path("scenes").rglob("instances_train*.json"))
+    content = json.loads(file.read_text())
+    content["categories"] = [{**category, "name": f"x{category['name']}"} for category in content["categories"]]
+    file.write_text(json.dumps(content))
+    result = cli("evaluate", detect_run.folder, "--data", file)
+    assert result.code == 2
+    assert "classes" in result.err
