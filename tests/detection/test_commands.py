@@ -46,13 +46,13 @@ def test_a_config_gives_its_options_and_a_run_goes_on(cli, detect_run):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train", "detect", "--size", "100"], "--size must be a multiple of 32"),
+        (["train", "detect", "--data", "FEW", "--size", "100"], "--size must be a multiple of 32"),
         (["train", "detect", "--data", "nowhere"], "no data 'nowhere'"),
-        (["train", "detect", "--data", "scenes", "--model", "yolov4"], "unknown model 'yolov4'"),
-        (["train", "detect", "--model", "none.cfg"], "none.cfg"),
-        (["train", "detect", "--model", "cnn", "--anchors", "published"], "nobody published any for 'cnn'"),
-        (["train", "detect", "--augment", "elastic"], "elastic"),
-        (["train", "detect", "--weights", "no.weights"], "no.weights"),
+        (["train", "detect", "--data", "FEW", "--model", "yolov4"], "unknown model 'yolov4'"),
+        (["train", "detect", "--data", "FEW", "--model", "none.cfg"], "none.cfg"),
+        (["train", "detect", "--data", "FEW", "--model", "cnn", "--anchors", "published"], "nobody published any for 'cnn'"),
+        (["train", "detect", "--data", "FEW", "--augment", "elastic"], "elastic"),
+        (["train", "detect", "--data", "FEW", "--weights", "no.weights"], "no.weights"),
         (["predict", "RUN", "coffee", "--top", "3"], "--top is for classifiers"),
         (["predict", "RUN", "coffee", "--tile", "64"], "--tile is for runs of 'train segment'"),
         (["predict", "RUN", "coffee", "--threshold", "2"], "--threshold must be in [0, 1]"),
@@ -66,7 +66,7 @@ def test_a_config_gives_its_options_and_a_run_goes_on(cli, detect_run):
         (["export", "efficientnet-lite0", "--to", "darknet"], "--to darknet is for detectors"),
     ],
 )
-def test_a_wrong_word_costs_one_line(cli, detect_run, arguments, message):
-    given = [detect_run.folder if text == "RUN" else text for text in arguments]
+def test_a_wrong_word_costs_one_line(cli, detect_run, few_scenes, arguments, message):
+    given = [{"RUN": detect_run.folder, "FEW": few_scenes}.get(text, text) for text in arguments]
     assert message in mistake(cli(*given))
     assert list(Path().iterdir()) == [], "nothing may be left behind"

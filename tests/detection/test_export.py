@@ -21,12 +21,14 @@ def test_an_onnx_file_and_suppression_outside_find_what_the_task_finds(cli, requ
     images = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     boxes, scores = (torch.from_numpy(output) for output in onnxruntime.InferenceSession("model.onnx").run(
         None, {"inputs": images.numpy()}))  # fmt: skip
-    image, place, label = (scores > 0.02).nonzero(as_tuple=True)
+    image, place, label = (scores > 2e-3).nonzero(as_tuple=True)
     outside = suppress_batch(boxes[image, place], scores[image, place, label], label, image, count=3, overlap=0.45)
-    for one, other in zip(outside, task.predict(images, 0.02), strict=True):
-        np.testing.assert_allclose(one.boxes, other.boxes, atol=1e-2)
+    for one, other in zip(outside, task.predict(images, 2e-3), strict=True):
+        assert len(one.scores)
         np.testing.assert_allclose(one.scores, other.scores, atol=1e-5)
-        assert one.labels.tolist() == other.labels.tolist()
+        if which == "detect_run":  # the other is so young that its scores are almost equal, and their order is luck
+            np.testing.assert_allclose(one.boxes, other.boxes, atol=1e-2)
+            assert one.labels.tolist() == other.labels.tolist()
 
 
 def test_darknets_form_is_read_back_as_the_same_detector(cli, detect_run):
@@ -34,7 +36,7 @@ def test_darknets_form_is_read_back_as_the_same_detector(cli, detect_run):
     assert result.code == 0, result.err
     assert Path("mine.names").read_text().splitlines() == list("0123456789")
     image = named_image("coffee")
-    one, other = find(pendio.load("mine.cfg"), image, 0.01), find(pendio.load(detect_run.folder), image, 0.01)
+    one, other = find(pendio.load("mine.cfg"), image, 1e-3), find(pendio.load(detect_run.folder), image, 1e-3)
     torch.testing.assert_close(one, other)
     assert len(one.boxes)
     assert "wrote detected/coffee.png" in cli("predict", "mine.cfg", "coffee").out
@@ -48,7 +50,7 @@ def test_a_training_starts_from_darknets_weights(cli, detect_run):
                  "--lr", 1e-12, "--average", "none", "--out", "run")  # fmt: skip
     assert result.code == 0, result.err
     assert "started from all weights in mine.weights" in result.err
-    before = detect_run.weights("best")["network.module.layers.0.0.weight"]
+    before = detect_run.weights("best")["network.module.layers.0.convolution.weight"]
     torch.testing.assert_close(pendio.load("run").network.module.layers[0][0].weight.data, before)
 
 

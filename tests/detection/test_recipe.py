@@ -23,8 +23,8 @@ def test_the_whole_yolov3_takes_a_step_and_predicts_at_416(tmp_path):
 
 @pytest.mark.parametrize(("neck", "strides"), [("fpn", [16, 8, 4]), ("hierarchy", [16, 8, 4]), ("single", [8]),
                                                ("image-pyramid", [16, 8, 4])])  # fmt: skip
-def test_every_neck_trains_on_the_same_backbone(tmp_path, neck, strides):
-    run = pendio.train("detect", progress=False, model="cnn", neck=neck, width=8, size=64, steps=2, batch=4,
+def test_every_neck_trains_on_the_same_backbone(tmp_path, few_scenes, neck, strides):
+    run = pendio.train("detect", progress=False, data=few_scenes, model="cnn", neck=neck, width=8, size=64, steps=2, batch=4,
                        out=str(tmp_path / "run"))  # fmt: skip
     task = pendio.load(run.folder)
     assert [scale.stride for scale in task.scales] == strides
@@ -32,10 +32,11 @@ def test_every_neck_trains_on_the_same_backbone(tmp_path, neck, strides):
 
 
 @pytest.mark.parametrize("loss", ["v1", "darknet", "bce", "giou", "ciou"])
-def test_every_loss_falls_on_the_same_images(tmp_path, loss):
-    run = pendio.train("detect", progress=False, loss=loss, size=64, epochs=2, steps=16, batch=8, lr=1e-3, augment="none",
-                       average="none", out=str(tmp_path / "run"))  # fmt: skip
-    assert run.history()[0]["val_loss"] < 400
+def test_every_loss_falls_on_the_same_images(tmp_path, few_scenes, loss):
+    run = pendio.train("detect", progress=False, data=few_scenes, loss=loss, size=64, epochs=8, batch=8, lr=2e-3, augment="none",
+                       warmup=0, average="none", out=str(tmp_path / "run"))  # fmt: skip
+    losses = [record["loss"] for record in run.history()]
+    assert losses[-1] < 0.8 * losses[0], losses
 
 
 def test_sizes_are_drawn_around_the_one_that_is_asked_for():

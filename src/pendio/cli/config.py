@@ -41,7 +41,7 @@ def take_config(arguments: list[str]) -> list[str]:
         subject, known = _preset(rest)
         options, source = {name.replace("_", "-"): value for name, value in known.items()}, "presets"
         taken = [_spelt(name, value) for name, value in known.items() if not _names(rest, name)]
-        if taken:
+        if taken and "--help" not in rest:
             say(f"preset for {subject}: {' '.join(taken)}")
     if options:
         # Under their commands' names, because a flat option named as a command, such as style, would be left out.

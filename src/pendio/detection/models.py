@@ -144,7 +144,8 @@ def start_from(network: DetectionNetwork, options: DetectOptions) -> str:
 
 def _holds_all(path: Path, module: DarknetNetwork) -> bool:
     """Whether a file has as many numbers as the network."""
-    return path.stat().st_size == struct.calcsize(read_header(path).layout) + 4 * stored_floats(module)
+    header = struct.calcsize(read_header(path).layout)
+    return path.stat().st_size == header + 4 * stored_floats(module)
 
 
 def _first_head(config: Config) -> int:
