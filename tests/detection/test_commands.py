@@ -50,7 +50,10 @@ def test_a_config_gives_its_options_and_a_run_goes_on(cli, detect_run):
         (["train", "detect", "--data", "nowhere"], "no data 'nowhere'"),
         (["train", "detect", "--data", "FEW", "--model", "yolov4"], "unknown model 'yolov4'"),
         (["train", "detect", "--data", "FEW", "--model", "none.cfg"], "none.cfg"),
-        (["train", "detect", "--data", "FEW", "--model", "cnn", "--anchors", "published"], "nobody published any for 'cnn'"),
+        (
+            ["train", "detect", "--data", "FEW", "--model", "cnn", "--anchors", "published"],
+            "nobody published any for 'cnn'",
+        ),
         (["train", "detect", "--data", "FEW", "--augment", "elastic"], "elastic"),
         (["train", "detect", "--data", "FEW", "--weights", "no.weights"], "no.weights"),
         (["predict", "RUN", "coffee", "--top", "3"], "--top is for classifiers"),

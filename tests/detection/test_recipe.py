@@ -33,8 +33,8 @@ def test_every_neck_trains_on_the_same_backbone(tmp_path, few_scenes, neck, stri
 
 @pytest.mark.parametrize("loss", ["v1", "darknet", "bce", "giou", "ciou"])
 def test_every_loss_falls_on_the_same_images(tmp_path, few_scenes, loss):
-    run = pendio.train("detect", progress=False, data=few_scenes, loss=loss, size=64, epochs=8, batch=8, lr=2e-3, augment="none",
-                       warmup=0, average="none", out=str(tmp_path / "run"))  # fmt: skip
+    run = pendio.train("detect", progress=False, data=few_scenes, loss=loss, size=64, epochs=8, batch=8, lr=2e-3,
+                       augment="none", warmup=0, average="none", out=str(tmp_path / "run"))  # fmt: skip
     losses = [record["loss"] for record in run.history()]
     assert losses[-1] < 0.8 * losses[0], losses
 
