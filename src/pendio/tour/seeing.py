@@ -18,8 +18,8 @@ def seeing(out: Path) -> Section:
     classifier = network("efficientnet-lite0")
     coffee = named_image("coffee")
     found = heatmap(classifier, coffee, "espresso")
-    masks = train("segment", data="scenes", epochs=1, progress=False, out=str(out / "scenes-masks"))
-    boxes = train("detect", data="scenes", epochs=1, progress=False, out=str(out / "scenes-boxes"))
+    masks = train("segment", data="scenes", epochs=1, steps=250, progress=False, out=str(out / "scenes-masks"))
+    boxes = train("detect", data="scenes", epochs=1, steps=80, progress=False, out=str(out / "scenes-boxes"))
     rows = [
         ("U-Net", "mean intersection over union", _best(masks, "val_miou")),
         ("YOLOv3-tiny", "mean average precision at an overlap of 0.5", _best(boxes, "val_map50")),
@@ -27,9 +27,9 @@ def seeing(out: Path) -> Section:
     return Section(
         "See where",
         text="With its dense layers turned into convolutions, a classifier takes an image of any size and says where it "
-        f"sees what: here the espresso, most of all at {found.peak[0]}, {found.peak[1]}. From scratch, in a minute "
-        "or two, a U-Net learns to which digit each pixel belongs, and a YOLOv3-tiny to draw boxes around them; given the "
-        "five minutes of the manual they get most of them right.",
+        f"sees what: here the espresso, most of all at {found.peak[0]}, {found.peak[1]}. From scratch, in half a minute "
+        "each, a U-Net begins to learn to which digit each pixel belongs, and a YOLOv3-tiny to draw boxes around them; in "
+        "the four and five minutes of the manual they come far.",
         code="pendio predict efficientnet-lite0 coffee --heatmap espresso\npendio train segment --data scenes\n"
         "pendio train detect --data scenes\npendio predict tour/scenes-boxes IMAGE_OR_FOLDER_OR_VIDEO",
         tables=[Table(("network", "measured on held-out scenes", "reached"), rows)],
