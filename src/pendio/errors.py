@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable, Sequence
 
-__all__ = ["InputError", "did_you_mean", "excerpt", "quoted"]
+__all__ = ["InputError", "did_you_mean", "excerpt", "listed", "quoted"]
 
 
 class InputError(Exception):
@@ -43,3 +43,13 @@ def quoted(names: Sequence[str], most: int = 5) -> str:
     "'a', 'b' …"
     """
     return ", ".join(map(repr, names[:most])) + (" …" if len(names) > most else "")
+
+
+def listed(names: Sequence[object], shown: int = 3) -> str:
+    """The first of some names, and how many more there are, for a message.
+
+    >>> listed(["a", "b", "c"], 2)
+    'a, b and 1 more'
+    """
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(str(name) for name in names[:shown]) + more

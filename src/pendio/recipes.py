@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pendio.errors import InputError, did_you_mean
 from pendio.nn.network import Network
-from pendio.reinforcement.presets import AGENTS, preset
+from pendio.presets import preset
+from pendio.reinforcement.presets import AGENTS
 from pendio.runs.diagnosis import Diagnosis, Evidence
 from pendio.runs.diagnosis import diagnose as find
 from pendio.runs.run import Run
@@ -14,9 +15,22 @@ from pendio.runs.run import Run
 if TYPE_CHECKING:
     from torch import nn
 
+    from pendio.data.examples import Data
     from pendio.runs.export import Export
 
-__all__ = ["SEEING", "SEQUENCES", "TASKS", "blank", "diagnose", "export", "load", "network", "report", "train"]
+__all__ = [
+    "SEEING",
+    "SEQUENCES",
+    "TASKS",
+    "blank",
+    "diagnose",
+    "export",
+    "load",
+    "network",
+    "opened",
+    "report",
+    "train",
+]
 
 SEQUENCES = ("language", "translate", "tag")
 """Tasks on sequences."""
@@ -40,27 +54,23 @@ def train(task: str, progress: bool = True, **options: Any) -> Run:
     """
     if task not in TASKS:
         raise InputError(f"unknown task '{task}': {did_you_mean(task, TASKS)}")
+    options = {**preset(task, options)[1], **options}
     if task in AGENTS:
         from pendio.reinforcement.recipe import KINDS, train_agent
 
-        known = preset(task, str(options.get("env", "")))
-        return train_agent(task, KINDS[task].of({**known, **options}), progress)
+        return train_agent(task, KINDS[task].of(options), progress)
     if task in SEQUENCES:
         return _train_on_sequences(task, options, progress)
     if task == "segment":
         from pendio.segmentation.options import SegmentOptions
-        from pendio.segmentation.presets import preset as preset_of_maps
         from pendio.segmentation.recipe import segment
 
-        known = preset_of_maps(str(options.get("data", SegmentOptions.data)))
-        return segment(SegmentOptions.of({**known, **options}), progress)
+        return segment(SegmentOptions.of(options), progress)
     if task == "detect":
         from pendio.detection.options import DetectOptions
-        from pendio.detection.presets import preset as preset_of_boxes
         from pendio.detection.recipe import detect
 
-        model, data = (str(options.get(name, getattr(DetectOptions, name))) for name in ("model", "data"))
-        return detect(DetectOptions.of({**preset_of_boxes(model, data), **options}), progress)
+        return detect(DetectOptions.of(options), progress)
     if task == "restyle":
         from pendio.restyling.options import RestyleOptions
         from pendio.restyling.recipe import restyle
@@ -84,11 +94,9 @@ def _train_on_sequences(task: str, options: dict[str, Any], progress: bool) -> R
 
         return translate(TranslateOptions.of(options), progress)
     from pendio.sequences.tagging.options import TagOptions
-    from pendio.sequences.tagging.presets import preset as preset_of
     from pendio.sequences.tagging.recipe import tag
 
-    known = preset_of(str(options.get("model", TagOptions.model)), str(options.get("data", TagOptions.data)))
-    return tag(TagOptions.of({**known, **options}), progress)
+    return tag(TagOptions.of(options), progress)
 
 
 def load(name: str | Path, weights: str | None = None) -> Any:
@@ -134,6 +142,33 @@ def load(name: str | Path, weights: str | None = None) -> Any:
     return load_classifier(run)
 
 
+def opened(run: Run, data: str | None = None) -> "tuple[Any, Data]":
+    """The trained task of a run on images or tables, able to be measured, and what it was trained on.
+
+    Args:
+        run: of classify, segment, detect or restyle.
+        data: other data, brought to the same form.
+
+    Raises:
+        InputError: the run or the data is damaged or gone.
+    """
+    if run.recipe == "segment":
+        from pendio.segmentation import recipe as segmentation
+
+        return segmentation.load_segmenter(run), segmentation.open_data(segmentation.run_options(run), data)
+    if run.recipe == "detect":
+        from pendio.detection import recipe as detection
+
+        return detection.load_detector(run), detection.open_data(detection.run_options(run), data)
+    if run.recipe == "restyle":
+        from pendio.restyling import recipe as restyling
+
+        return restyling.load_restyler(run, judging=True), restyling.open_data(restyling.run_options(run), data)
+    from pendio.classification.recipe import load_classifier, open_data, run_options
+
+    return load_classifier(run), open_data(run_options(run), data)
+
+
 def network(name: str | Path, weights: str | None = None) -> Network:
     """The network of a run or a published one; ``weights`` as for :func:`load`.
 
@@ -168,6 +203,7 @@ def export(name: str, to: 'Export | Literal["darknet"]', path: Path) -> float:
     """
     from pendio.detection.task import Detector
     from pendio.runs.export import export as write
+    from pendio.segmentation.task import Segmenter
 
     loaded = load(name)
     if isinstance(loaded, Detector):
@@ -176,7 +212,7 @@ def export(name: str, to: 'Export | Literal["darknet"]', path: Path) -> float:
         return export_detector(loaded, to, path)
     if to == "darknet":
         raise InputError(f"--to darknet is for detectors with darknet's layers, and '{name}' is none")
-    found = network(name)
+    found = loaded.network if isinstance(loaded, Segmenter) else network(name)
     return write(found, found.shape, to, path)
 
 
@@ -227,30 +263,24 @@ def report(folder: str | Path, env: str | None = None) -> Run:
 
         rebuild_report(run)
         return run
+    task, data = opened(run)
     if run.recipe == "segment":
-        from pendio.segmentation import recipe as segmentation
         from pendio.segmentation.report import write_report as write_segmented
 
-        write_segmented(run, segmentation.load_segmenter(run), segmentation.open_data(segmentation.run_options(run)))
-        return run
-    if run.recipe == "detect":
-        from pendio.detection import recipe as detection
+        write_segmented(run, task, data)
+    elif run.recipe == "detect":
         from pendio.detection.report import write_report as write_detected
 
-        write_detected(run, detection.load_detector(run), detection.open_data(detection.run_options(run)))
-        return run
-    if run.recipe == "restyle":
-        from pendio.restyling import recipe
+        write_detected(run, task, data)
+    elif run.recipe == "restyle":
+        from pendio.restyling.recipe import run_options, style_image
         from pendio.restyling.report import write_report as write_restyled
 
-        task, options = recipe.load_restyler(run, judging=True), recipe.run_options(run)
-        style = recipe.style_image(options, task.restyler.channels)
-        write_restyled(run, task, recipe.open_data(options), style)
-        return run
-    from pendio.classification.evaluation import write_report
-    from pendio.classification.recipe import load_classifier, open_data, run_options
+        write_restyled(run, task, data, style_image(run_options(run), task.restyler.channels))
+    else:
+        from pendio.classification.evaluation import write_report
 
-    write_report(run, load_classifier(run), open_data(run_options(run)))
+        write_report(run, task, data)
     return run
 
 
@@ -269,21 +299,18 @@ def diagnose(folder: str | Path) -> list[Diagnosis]:
         from pendio.sequences.loading import diagnose_run as diagnose_sequences
 
         return diagnose_sequences(run)
-    if run.recipe == "segment":
-        from pendio.segmentation import recipe as segmentation
-        from pendio.segmentation.diagnosis import diagnose_segmenter
-
-        task, examples = segmentation.load_segmenter(run), segmentation.open_data(segmentation.run_options(run))
-        return diagnose_segmenter(run, task, examples)
-    if run.recipe == "detect":
-        from pendio.detection import recipe as detection
-        from pendio.detection.diagnosis import diagnose_trained
-
-        return diagnose_trained(run, detection.load_detector(run), detection.open_data(detection.run_options(run)))
     if run.recipe == "restyle":
         # Nothing is right or wrong here: what there is to look at are the curves and the gradients.
         return find(Evidence(run.history(), run.layers()))
-    from pendio.classification.diagnosis import diagnose_classifier
-    from pendio.classification.recipe import load_classifier, open_data, run_options
+    task, data = opened(run)
+    if run.recipe == "segment":
+        from pendio.segmentation.diagnosis import diagnose_segmenter
 
-    return diagnose_classifier(run, load_classifier(run), open_data(run_options(run)))
+        return diagnose_segmenter(run, task, data)
+    if run.recipe == "detect":
+        from pendio.detection.diagnosis import diagnose_trained
+
+        return diagnose_trained(run, task, data)
+    from pendio.classification.diagnosis import diagnose_classifier
+
+    return diagnose_classifier(run, task, data)

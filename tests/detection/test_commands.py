@@ -66,6 +66,8 @@ def test_a_config_gives_its_options_and_a_run_goes_on(cli, detect_run):
         ),
         (["predict", "lonely.cfg", "coffee"], "lonely.weights"),
         (["evaluate", "RUN", "RUN"], "is measured alone: give one run folder"),
+        (["attack", "RUN", "coffee"], "says what is where in an image"),
+        (["fool", "RUN"], "says what is where in an image"),
         (["export", "efficientnet-lite0", "--to", "darknet"], "--to darknet is for detectors"),
     ],
 )
@@ -73,3 +75,9 @@ def test_a_wrong_word_costs_one_line(cli, detect_run, few_scenes, arguments, mes
     given = [{"RUN": detect_run.folder, "FEW": few_scenes}.get(text, text) for text in arguments]
     assert message in mistake(cli(*given))
     assert list(Path().iterdir()) == [], "nothing may be left behind"
+
+
+def test_layers_of_a_detector_are_added_up_under_the_list_that_holds_them(cli, detect_run):
+    counted = json.loads(cli("summary", detect_run.folder, "--depth", 1, "--json").out)
+    assert [(layer["name"], layer["kind"]) for layer in counted["layers"]] == [("layers", "ModuleList")]
+    assert counted["layers"][0]["parameters"] == counted["parameters"]

@@ -27,8 +27,10 @@ def test_an_onnx_file_and_suppression_outside_find_what_the_task_finds(cli, requ
         assert len(one.scores)
         np.testing.assert_allclose(one.scores, other.scores, atol=1e-5)
         if which == "detect_run":  # the other is so young that its scores are almost equal, and their order is luck
-            np.testing.assert_allclose(one.boxes, other.boxes, atol=1e-2)
-            assert one.labels.tolist() == other.labels.tolist()
+            # Of almost equal scores the order is rounding: each box has its like among the others, of its own class.
+            apart = (one.boxes[:, None] - other.boxes).norm(dim=-1) + 1e6 * (one.labels[:, None] != other.labels)
+            assert float(apart.amin(0).max()) < 2e-2
+            assert float(apart.amin(1).max()) < 2e-2
 
 
 def test_darknets_form_is_read_back_as_the_same_detector(cli, detect_run):

@@ -5,39 +5,39 @@ from torch import nn
 
 
 def the_first_dense_layer_is_turned(patch):
-    from pendio.segmentation.convolutional import _Surgery
+    from pendio.segmentation.surgery import Surgery
 
-    original = _Surgery._replace
+    original = Surgery._replace
 
     def replace(self, node, kind, layer):
         if kind == "conv":
             layer.weight.data = layer.weight.data.flip(2, 3)
         original(self, node, kind, layer)
 
-    patch.setattr(_Surgery, "_replace", replace)
+    patch.setattr(Surgery, "_replace", replace)
     patch.setattr("pendio.segmentation.convolutional._prove", lambda *parts: None)
 
 
 def windows_do_not_overlap(patch):
-    from pendio.segmentation import convolutional
+    from pendio.segmentation import surgery
 
     original = nn.AvgPool2d.__init__
     patch.setattr(
-        convolutional.nn.AvgPool2d, "__init__", lambda self, sides, stride=None: original(self, sides, stride=sides)
+        surgery.nn.AvgPool2d, "__init__", lambda self, sides, stride=None: original(self, sides, stride=sides)
     )  # fmt: skip
 
 
 def places_are_summed(patch):
-    from pendio.segmentation.convolutional import _Surgery
+    from pendio.segmentation.surgery import Surgery
 
-    original = _Surgery._replace
+    original = Surgery._replace
 
     def replace(self, node, kind, layer):
         if kind == "conv" and self._left_out:
             layer.weight.data = layer.weight.data / 16
         original(self, node, kind, layer)
 
-    patch.setattr(_Surgery, "_replace", replace)
+    patch.setattr(Surgery, "_replace", replace)
     patch.setattr("pendio.segmentation.convolutional._prove", lambda *parts: None)
 
 

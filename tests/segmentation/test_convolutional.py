@@ -9,7 +9,8 @@ from pendio.ascent.reading import fingerprint
 from pendio.classification import models
 from pendio.errors import InputError
 from pendio.nn.network import Network
-from pendio.segmentation.convolutional import ChannelNorm, convolutionalize, dense_layers
+from pendio.segmentation.convolutional import convolutionalize, dense_layers
+from pendio.segmentation.surgery import ChannelNorm
 
 
 def random(*shape, seed=0):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pendio.runs.diagnosis import Evidence, LayerStep
-from pendio.segmentation.diagnosis import MapProbe, diagnose_curves, diagnose_maps, probe
+from pendio.segmentation.diagnosis import MapProbe, diagnose_map_curves, diagnose_maps, probe
 
 from .conftest import CLASSES, make_data, make_task
 
@@ -59,22 +59,22 @@ def history(*rows):
 
 def test_curves_tell_of_rare_classes_while_there_is_time():
     rows = [(0.5, 0.5, 0.10, 0.94, 1e-3)] * 4
-    [one] = diagnose_curves(Evidence(history(*rows)))
+    [one] = diagnose_map_curves(Evidence(history(*rows)))
     assert one.kind == "class-imbalance"
     assert "94.0%" in one.evidence
-    assert diagnose_curves(Evidence(history((0.5, 0.5, 0.1, 0.94, 1e-3), *[(0.4, 0.4, 0.8, 0.97, 1e-3)] * 3))) == []
+    assert diagnose_map_curves(Evidence(history((0.5, 0.5, 0.1, 0.94, 1e-3), *[(0.4, 0.4, 0.8, 0.97, 1e-3)] * 3))) == []
 
 
 def test_curves_tell_of_overfitting():
     rows = [(0.5, 0.5, 0.6, 0.9, 1e-3), (0.3, 0.4, 0.7, 0.9, 1e-3), (0.2, 0.45, 0.7, 0.9, 1e-3),
             (0.1, 0.5, 0.7, 0.9, 1e-3), (0.05, 0.6, 0.7, 0.9, 1e-3)]  # fmt: skip
-    [one] = diagnose_curves(Evidence(history(*rows)))
+    [one] = diagnose_map_curves(Evidence(history(*rows)))
     assert (one.kind, "0.4 in epoch 2" in one.evidence) == ("overfitting", True)
 
 
 def test_a_wild_learning_rate_hides_what_follows_from_it():
     wild = history(*[(0.5 * 20**number, 9.0, 0.1, 0.94, 1.0) for number in range(4)])
-    found = diagnose_curves(Evidence(wild, [{"a": LayerStep(1.0, 5.0, 3.0)}] * 4))
+    found = diagnose_map_curves(Evidence(wild, [{"a": LayerStep(1.0, 5.0, 3.0)}] * 4))
     assert kinds(found)[0] == "lr-too-high"
     assert "class-imbalance" not in kinds(found)
 

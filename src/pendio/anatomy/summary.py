@@ -74,7 +74,9 @@ class Summary:
             if name == layer.name and name not in self.parts:
                 rows[f"{name} {len(rows)}"] = layer  # a row for each time a layer runs
                 continue
-            part = rows.get(name, replace(self.parts[name], parameters=0, multiply_adds=0, bytes=0, unknown=()))
+            # A list of modules holds others without ever running itself.
+            whole = self.parts.get(name, replace(layer, name=name, kind="ModuleList"))
+            part = rows.get(name, replace(whole, parameters=0, multiply_adds=0, bytes=0, unknown=()))
             rows[name] = replace(
                 part,
                 parameters=part.parameters + layer.parameters,

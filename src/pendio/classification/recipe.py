@@ -150,12 +150,9 @@ def load_classifier(run: Run) -> Classifier:
         InputError: the run's files are missing, damaged or do not fit together.
     """
     options = run_options(run)
-    facts = run.config.get("data")
-    try:
-        shape, mean, std, classes = (list(facts[name]) for name in ("shape", "mean", "std", "classes"))  # type: ignore[index]
+    with run.facts() as facts:
+        shape, mean, std, classes = (list(facts[name]) for name in ("shape", "mean", "std", "classes"))
         network = build(options.model, shape, mean, std, classes, pretrained=False)
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"the config of '{run.folder}' does not describe its data: {error}") from error
     task = Classifier(network)
     run.fill(task)
     return task.eval().requires_grad_(False)

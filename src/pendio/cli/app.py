@@ -3,7 +3,7 @@
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
@@ -13,7 +13,18 @@ from rich.table import Table
 from pendio import __version__
 from pendio.errors import InputError
 
-__all__ = ["Json", "app", "climbing", "console", "print_json", "print_metrics", "say", "tell_skipped", "train"]
+__all__ = [
+    "Json",
+    "app",
+    "climbing",
+    "console",
+    "print_json",
+    "print_metrics",
+    "say",
+    "tell_results",
+    "tell_skipped",
+    "train",
+]
 
 app = App(
     name="pendio",
@@ -36,6 +47,31 @@ def console() -> Console:
 def say(text: str) -> None:
     """A line for people, beside the result."""
     print(text, file=sys.stderr)
+
+
+def tell_results(results: Iterable[Any], said: Callable[[Any], str], as_json: bool) -> None:
+    """Results that come one by one, a line each or together as JSON, and at the end the inputs that could not be read.
+
+    Args:
+        results: each knows its ``input`` and ``to_dict``, or is the error that stands in its place.
+        said: what the line says after the name of the input.
+        as_json: print JSON instead of lines.
+
+    Raises:
+        InputError: no input could be read.
+    """
+    made: list[Any] = []
+    failures: list[InputError] = []
+    for result in results:
+        if isinstance(result, InputError):
+            failures.append(result)
+            continue
+        made.append(result)
+        if not as_json:
+            print(f"{result.input}: {said(result)}")
+    if as_json:
+        print_json([result.to_dict() for result in made])
+    tell_skipped(failures, bool(made))
 
 
 def tell_skipped(failures: Sequence[InputError], some: bool) -> None:

@@ -95,7 +95,7 @@ def attack(
         "population": population,
     }  # fmt: skip
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    opened = how.open(network)
+    opened = how.classifier(network)
     if mask is not None:
         options["mask"] = read_mask(mask, opened.shape[1:])
     made_attack = make_attack(method, options)
@@ -318,7 +318,7 @@ def fool(
     from pendio.pictures.grids import draw_grid
     from pendio.pictures.png import image_png
 
-    opened = how.open(network)
+    opened = how.classifier(network)
     with climbing("generations", budget) as bar:
         made = map_elites(opened, budget=budget, seed=how.seed, precision=how.precision, on_generation=bar)
     order = made.probabilities.argsort(descending=True)

@@ -7,16 +7,9 @@ import cyclopts
 import yaml
 
 from pendio.cli.app import say, train
-from pendio.detection.options import DetectOptions
-from pendio.detection.presets import preset as preset_of_boxes
 from pendio.errors import InputError
 from pendio.options import flag
-from pendio.reinforcement.presets import AGENTS
-from pendio.reinforcement.presets import preset as environment_preset
-from pendio.segmentation.options import SegmentOptions
-from pendio.segmentation.presets import preset as preset_of_maps
-from pendio.sequences.tagging.options import TagOptions
-from pendio.sequences.tagging.presets import preset as family_preset
+from pendio.presets import preset
 
 __all__ = ["take_config"]
 
@@ -51,26 +44,8 @@ def take_config(arguments: list[str]) -> list[str]:
 
 def _preset(arguments: list[str]) -> tuple[str, dict[str, Any]]:
     """What the arguments ask to train, and the options that are known to work for it."""
-    task = (arguments[1:2] or [""])[0]
-    if arguments[:1] != ["train"] or task not in ("segment", "detect", "tag", *AGENTS):
-        return "", {}
-    if task == "segment":
-        data = _option(arguments, "--data") or SegmentOptions.data
-        return data, preset_of_maps(data)
-    if task == "detect":
-        model, data = (
-            _option(arguments, "--model") or DetectOptions.model,
-            _option(arguments, "--data") or DetectOptions.data,
-        )
-        return f"{model} on {data}", preset_of_boxes(model, data)
-    if task == "tag":
-        family, data = (
-            _option(arguments, "--model") or TagOptions.model,
-            _option(arguments, "--data") or TagOptions.data,
-        )
-        return f"{family} on {data}", family_preset(family, data)
-    environment = _option(arguments, "--env") or ""
-    return environment, environment_preset(task, environment)
+    named = {name: given for name in ("model", "data", "env") if (given := _option(arguments, flag(name)))}
+    return preset((arguments[1:2] or [""])[0], named) if arguments[:1] == ["train"] else ("", {})
 
 
 def _names(arguments: list[str], name: str) -> bool:

@@ -42,6 +42,20 @@ class How:
             raise InputError(f"'{name}' takes {opened.shape[0]} numbers an example; looking into it needs images")
         return opened
 
+    def classifier(self, name: str) -> "Network":
+        """A network that names classes of whole images.
+
+        Raises:
+            InputError: as for :meth:`open`, or the network answers for places in images.
+        """
+        from pendio.recipes import SEEING
+        from pendio.runs.run import Run
+
+        if name.endswith(".cfg") or (Path(name).is_dir() and Run.open(name).recipe in SEEING):
+            raise InputError(f"'{name}' says what is where in an image; give a network that names what it shows, as of "
+                             "'train classify'")  # fmt: skip
+        return self.open(name)
+
 
 HowOptions = Annotated[How, Parameter(name="*")]
 

@@ -1,23 +1,26 @@
 """What is where: train segment and detect, convert annotations, and what evaluate and predict do for such runs."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 from rich.table import Table
 
-from pendio.cli.app import Json, app, console, print_json, print_metrics, say, tell_skipped, train
+from pendio.cli.app import Json, app, console, print_json, print_metrics, say, tell_results, train
 from pendio.detection.options import DetectOptions
 from pendio.errors import InputError
 from pendio.segmentation.options import SegmentOptions
 
 if TYPE_CHECKING:
+    from pendio.data.images import ImageError
     from pendio.detection.prediction import Detected
     from pendio.runs.run import Run
+    from pendio.segmentation.heatmaps import Heatmap
     from pendio.segmentation.prediction import Segmented
 
-__all__ = ["convert", "detect", "evaluate_seen", "predict_heatmaps", "predict_seen", "segment"]
+__all__ = ["Seen", "convert", "detect", "evaluate_images", "predict_heatmaps", "predict_seen", "segment"]
 
 
 _NAMED = 8
@@ -91,43 +94,33 @@ def convert(
         say(f"noticed: {finding.message}")
 
 
-def evaluate_seen(run: "Run", data: str | None, split: str | None, json_: bool) -> None:
-    """Measure a run of segment or detect."""
+def evaluate_images(run: "Run", data: str | None, split: str | None, json_: bool) -> None:
+    """Measure a run of segment, detect or restyle."""
     from pendio.descent.loop import evaluate as measure
+    from pendio.recipes import opened
 
-    task, examples = _opened(run, data)
-    if tuple(examples.classes) != tuple(task.classes):
+    task, examples = opened(run, data)
+    known = getattr(task, "classes", examples.classes)
+    if tuple(examples.classes) != tuple(known):
         raise InputError(f"data '{examples.name}' has the classes {', '.join(examples.classes[:10])}, and the run knows "
-                         f"{', '.join(task.classes[:10])}: they must be the same in the same order")  # fmt: skip
+                         f"{', '.join(known[:10])}: they must be the same in the same order")  # fmt: skip
     which = split or ("test" if data is None else "all")
-    everything = [examples.train, examples.val, *([examples.test] if examples.test else [])]
-    splits = everything if which == "all" else [examples.split(which)]
+    splits = examples.splits(which)
     metrics = measure(task, *splits)
     count = sum(len(part) for part in splits)
-    rows = task.by_class()
+    rows = task.by_class() if hasattr(task, "by_class") else {}
     if json_:
-        print_json({"runs": [str(run.folder)], "data": examples.name, "split": which, "examples": count, **metrics,
-                    "classes": rows})  # fmt: skip
+        print_json({"runs": [str(run.folder)], "data": examples.name, "split": which, "examples": count, **metrics}
+                   | ({"classes": rows} if rows else {}))  # fmt: skip
         return
-    print(f"{run.folder} on {examples.name}: {which} split, {count} images")
+    print(f"{run.folder} on {examples.name}: {which} split, {count} examples")
     print_metrics(metrics)
     if rows:
         names = list(next(iter(rows.values())))
         table = Table("class", *names)
         for name, row in rows.items():
-            table.add_row(name, *(f"{row[key]:.4f}" if isinstance(row[key], float) else str(row[key]) for key in names))
+            table.add_row(name, *(f"{row[key]:.4f}" for key in names))
         console().print(table)
-
-
-def _opened(run: "Run", data: str | None) -> tuple[Any, Any]:
-    if run.recipe == "segment":
-        from pendio.segmentation import recipe as segmentation
-
-        return segmentation.load_segmenter(run), segmentation.open_data(segmentation.run_options(run), data)
-    from pendio.detection import recipe as detection
-
-    task = detection.load_detector(run)
-    return task, detection.open_data(detection.run_options(run), data)
 
 
 def predict_seen(
@@ -152,7 +145,7 @@ def predict_seen(
 
         if threshold is not None:
             raise InputError("--threshold is for runs of 'train detect'")
-        _tell(predict_masks(task, inputs, out or Path("segmented"), tile), _areas, json_)
+        tell_results(predict_masks(task, inputs, out or Path("segmented"), tile), _areas, json_)
         return
     from pendio.detection.prediction import detect_inputs
     from pendio.detection.task import Detector
@@ -161,22 +154,7 @@ def predict_seen(
         raise InputError("--tile is for runs of 'train segment'")
     finder = task.hastened() if isinstance(task, Detector) else task
     least = 0.25 if threshold is None else threshold
-    _tell(detect_inputs(finder, inputs, out or Path("detected"), least), _objects, json_)
-
-
-def _tell(results: Iterable[Any], said: Callable[[Any], str], json_: bool) -> None:
-    made: list[Any] = []
-    failures: list[InputError] = []
-    for result in results:
-        if isinstance(result, InputError):
-            failures.append(result)
-            continue
-        made.append(result)
-        if not json_:
-            print(f"{result.input}: {said(result)}")
-    if json_:
-        print_json([result.to_dict() for result in made])
-    tell_skipped(failures, bool(made))
+    tell_results(detect_inputs(finder, inputs, out or Path("detected"), least), _objects, json_)
 
 
 def _areas(result: "Segmented") -> str:
@@ -206,20 +184,34 @@ def predict_heatmaps(
 
     classifier = load_network(network)
     places = Places(out or Path("heatmaps"))
-    made: list[dict[str, Any]] = []
-    failures: list[InputError] = []
-    for title, image in named_images(inputs, grey=classifier.shape[0] == 1):
-        if isinstance(image, ImageError):
-            failures.append(image)
-            continue
-        found = heatmap(classifier, image, name, scale=scale)
-        place = places.make(Path(title).name, ".png", Path(title))
-        with replacing(place) as file:
-            file.write(image_png(overlay(image, found.map)))
-        x, y = found.peak
-        made.append({"input": title, **found.to_dict(), "file": str(place)})
-        if not json_:
-            print(f"{title}: {found.name} most of all at x {x}, y {y} ({found.score:.3f}); wrote {place}")
-    if json_:
-        print_json(made)
-    tell_skipped(failures, bool(made))
+
+    def seen() -> "Iterator[Seen | ImageError]":
+        for title, image in named_images(inputs, grey=classifier.shape[0] == 1):
+            if isinstance(image, ImageError):
+                yield image
+                continue
+            found = heatmap(classifier, image, name, scale=scale)
+            place = places.make(Path(title).name, ".png", Path(title))
+            with replacing(place) as file:
+                file.write(image_png(overlay(image, found.map)))
+            yield Seen(title, place, found)
+
+    tell_results(seen(), _place, json_)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Where a class was seen in an input, and the file that shows it."""
+
+    input: str
+    file: Path
+    found: "Heatmap"
+
+    def to_dict(self) -> dict[str, object]:
+        """For ``--json``."""
+        return {"input": self.input, **self.found.to_dict(), "file": str(self.file)}
+
+
+def _place(result: Seen) -> str:
+    x, y = result.found.peak
+    return f"{result.found.name} most of all at x {x}, y {y} ({result.found.score:.3f}); wrote {result.file}"

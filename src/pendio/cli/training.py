@@ -7,9 +7,9 @@ from cyclopts import Parameter
 from rich.table import Table
 
 from pendio.classification.options import Classify
-from pendio.cli.app import Json, app, console, print_json, print_metrics, say, tell_skipped, train
+from pendio.cli.app import Json, app, console, print_json, print_metrics, say, tell_results, tell_skipped, train
 from pendio.cli.playing import evaluate_agents, tell_decisions
-from pendio.cli.seeing import evaluate_seen, predict_heatmaps, predict_seen
+from pendio.cli.seeing import evaluate_images, predict_heatmaps, predict_seen
 from pendio.cli.writing import Looking, evaluate_sequences, predict_sequences
 from pendio.errors import InputError
 from pendio.reinforcement.presets import AGENTS
@@ -17,8 +17,7 @@ from pendio.restyling.options import RestyleOptions
 from pendio.sequences.asking import Asking
 
 if TYPE_CHECKING:
-    from pendio.data.examples import Data, Split
-    from pendio.runs.run import Run
+    from pendio.restyling.prediction import Restyled
 
 __all__ = ["classify", "diagnose", "evaluate", "export", "predict", "report", "restyle"]
 
@@ -93,13 +92,12 @@ def evaluate(
     if alone is not None:
         if len(opened) > 1:
             raise InputError(f"a run of 'train {alone.recipe}' is measured alone: give one run folder")
-        measured = {"restyle": _evaluate_restyler} | dict.fromkeys(SEEING, evaluate_seen)
-        measured.get(alone.recipe, evaluate_sequences)(alone, data, split, json_)
+        (evaluate_sequences if alone.recipe in SEQUENCES else evaluate_images)(alone, data, split, json_)
         return
     tasks = [load_classifier(run) for run in opened]
     examples = open_data(run_options(opened[0]), data)
     which = split or ("test" if data is None else "all")
-    evaluation = evaluate_classifiers(tasks, examples, _splits(examples, which))
+    evaluation = evaluate_classifiers(tasks, examples, examples.splits(which))
     result = {"runs": list(runs), "data": examples.name, "split": which, **evaluation.to_dict()}
     if json_:
         print_json(result)
@@ -111,29 +109,6 @@ def evaluate(
         values = (f"{row[key]:.4f}" for key in ("precision", "recall", "f1"))
         classes.add_row(name, *values, str(row["examples"]))
     console().print(classes)
-
-
-def _splits(examples: "Data", which: str) -> "list[Split]":
-    if which == "all":
-        return [examples.train, examples.val, *([examples.test] if examples.test else [])]
-    return [examples.split(which)]
-
-
-def _evaluate_restyler(run: "Run", data: str | None, split: str | None, json_: bool) -> None:
-    from pendio.descent.loop import evaluate as measure
-    from pendio.restyling.recipe import load_restyler, open_data, run_options
-
-    task = load_restyler(run, judging=True)
-    examples = open_data(run_options(run), data)
-    which = split or ("test" if data is None else "all")
-    splits = _splits(examples, which)
-    metrics = measure(task, *splits)
-    count = sum(len(part) for part in splits)
-    if json_:
-        print_json({"runs": [str(run.folder)], "data": examples.name, "split": which, "examples": count, **metrics})
-        return
-    print(f"{run.folder} on {examples.name}: {which} split, {count} examples")
-    print_metrics(metrics)
 
 
 @app.command
@@ -253,22 +228,15 @@ def predict(
 
 def _predict_restyled(run: str, inputs: tuple[str, ...], out: Path, json_: bool) -> None:
     from pendio.recipes import load
-    from pendio.restyling.prediction import Restyled, restyle_inputs
+    from pendio.restyling.prediction import restyle_inputs
 
-    made: list[Restyled] = []
-    failures: list[InputError] = []
-    for result in restyle_inputs(load(run), inputs, out):
-        if not isinstance(result, Restyled):
-            failures.append(result)
-            continue
-        made.append(result)
-        if not json_:
-            height, width = result.size
-            frames = f", {result.frames} frames" if result.frames > 1 else ""
-            print(f"{result.input}: wrote {result.file} ({width}×{height}{frames})")
-    if json_:
-        print_json([result.to_dict() for result in made])
-    tell_skipped(failures, bool(made))
+    tell_results(restyle_inputs(load(run), inputs, out), _repainted, json_)
+
+
+def _repainted(result: "Restyled") -> str:
+    height, width = result.size
+    frames = f", {result.frames} frames" if result.frames > 1 else ""
+    return f"wrote {result.file} ({width}×{height}{frames})"
 
 
 def _write_predictions(folder: Path, made: list[Any]) -> None:

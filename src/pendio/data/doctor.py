@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pendio.data.examples import Finding
 from pendio.data.images import ImageError, ImageHeader, read_header
+from pendio.errors import listed
 
 __all__ = ["ImageFile", "Record", "diagnose", "inspect"]
 
@@ -60,16 +61,11 @@ def _names(records: Sequence[Record]) -> tuple[str, ...]:
     return tuple(str(record.file.path) for record in records)
 
 
-def _listed(names: Sequence[object], shown: int = 3) -> str:
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(str(name) for name in names[:shown]) + more
-
-
 def _unreadable(records: Sequence[Record]) -> Finding | None:
     bad = [record for record in records if record.header is None]
     if not bad:
         return None
-    return Finding("unreadable", f"{len(bad)} unreadable: {_listed([record.error for record in bad])}", _names(bad))
+    return Finding("unreadable", f"{len(bad)} unreadable: {listed([record.error for record in bad])}", _names(bad))
 
 
 def _duplicates(records: Sequence[Record]) -> list[Finding]:
@@ -95,7 +91,7 @@ def _duplicates(records: Sequence[Record]) -> list[Finding]:
     findings = []
     for kind, found, wording in wordings:
         if found:
-            examples = _listed([" = ".join(_names(group)) for group in found], shown=2)
+            examples = listed([" = ".join(_names(group)) for group in found], shown=2)
             files = tuple(name for group in found for name in _names(group))
             findings.append(Finding(kind, f"{len(found)} images {wording}: {examples}", files))
     return findings
@@ -122,14 +118,14 @@ def _odd(records: Sequence[Record]) -> list[Finding]:
     tiny = [record for record, header in seen if min(header.width, header.height) < _ODD_SIDE]
     everywhere = len(tiny) > len(seen) / 2  # a set of 8×8 digits is small, not odd
     if tiny and not everywhere:
-        findings.append(Finding("size", f"{len(tiny)} smaller than {_ODD_SIDE} pixels: {_listed(_names(tiny))}",
+        findings.append(Finding("size", f"{len(tiny)} smaller than {_ODD_SIDE} pixels: {listed(_names(tiny))}",
                                 _names(tiny)))  # fmt: skip
     long = [
         r for r, header in seen if max(header.width, header.height) > _ODD_ASPECT * min(header.width, header.height)
     ]
     if long:
         findings.append(Finding("shape", f"{len(long)} more than {_ODD_ASPECT} times as long as wide, cut to the "
-                                f"middle: {_listed(_names(long))}", _names(long)))  # fmt: skip
+                                f"middle: {listed(_names(long))}", _names(long)))  # fmt: skip
     modes = Counter(header.mode for _, header in seen)
     usual = modes.most_common(1)[0][0] if modes else ""
     odd = [record for record, header in seen if header.mode != usual]
@@ -147,4 +143,4 @@ def _others(files: Sequence[Path]) -> Finding | None:
     if not files:
         return None
     names = tuple(str(path) for path in files)
-    return Finding("ignored", f"{len(files)} files that are no images were left out: {_listed(names)}", names)
+    return Finding("ignored", f"{len(files)} files that are no images were left out: {listed(names)}", names)

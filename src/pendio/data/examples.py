@@ -9,7 +9,10 @@ from torch import Tensor
 
 from pendio.data.randomness import order
 
-__all__ = ["Data", "Examples", "Failure", "Finding", "Resident", "Split", "positions", "step_count"]
+__all__ = ["SPLITS", "Data", "Examples", "Failure", "Finding", "Resident", "Split", "positions", "step_count"]
+
+SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+"""What a split may be called in a file or folder, in small letters → its name here."""
 
 
 class Examples(NamedTuple):
@@ -194,6 +197,12 @@ class Data:
         """The split called "train", "val" or "test"; where there is no test split, "test" is the validation one."""
         chosen: Split | None = {"train": self.train, "val": self.val, "test": self.test}[name]
         return self.val if chosen is None else chosen
+
+    def splits(self, name: str) -> list[Split]:
+        """The split of this name, or with "all" every one there is."""
+        if name != "all":
+            return [self.split(name)]
+        return [split for split in (self.train, self.val, self.test) if split is not None]
 
     def describe(self) -> dict[str, Any]:
         """What a run folder must remember about the data to use the model again."""

@@ -10,15 +10,13 @@ from torch import Tensor
 from pendio.data.arrays import Arrays, assemble, channel_statistics, read_csv, split_by_class
 from pendio.data.augment import Augment
 from pendio.data.doctor import ImageFile, Record, diagnose, inspect
-from pendio.data.examples import Data, Finding
+from pendio.data.examples import SPLITS, Data, Finding
 from pendio.data.images import SUFFIXES
 from pendio.data.randomness import order
 from pendio.data.streams import ImageFiles, Stream
 from pendio.errors import InputError
 
 __all__ = ["ImageOptions", "from_image_csv", "from_image_folder"]
-
-_SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 _RESIDENT_BYTES = 1 << 30
 """Decoded images up to this size stay in memory; larger sets stream."""
@@ -56,9 +54,9 @@ def from_image_folder(folder: Path, options: ImageOptions) -> Data:
         InputError: there are no images, one class only, or more than 1 % unreadable ones.
     """
     split_folders = {
-        child: _SPLITS[child.name.lower()]
+        child: SPLITS[child.name.lower()]
         for child in _folders(folder)
-        if child.name.lower() in _SPLITS and (_folders(child) or not options.labels)
+        if child.name.lower() in SPLITS and (_folders(child) or not options.labels)
     }
     if split_folders and "train" not in split_folders.values() and len(split_folders) == len(_folders(folder)):
         present = " and ".join(f"{child.name}/" for child in split_folders)
@@ -93,12 +91,12 @@ def from_image_csv(path: Path, options: ImageOptions) -> Data:
         split = row.get("split", "")
         if not image.is_file():
             raise InputError(f"'{path}' line {line}: there is no image '{image}'")
-        if split and split.lower() not in _SPLITS:
+        if split and split.lower() not in SPLITS:
             raise InputError(f"'{path}' line {line}: unknown split '{split}'; expected train, val or test")
         label = row["label"] if options.labels else _UNLABELLED
         if not label:
             raise InputError(f"'{path}' line {line}: the label is empty")
-        files.append(ImageFile(image, label, _SPLITS.get(split.lower(), "")))
+        files.append(ImageFile(image, label, SPLITS.get(split.lower(), "")))
     return _from_files(str(path), files, options, [])
 
 

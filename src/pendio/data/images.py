@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torchvision.transforms.v2.functional as V
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from pendio.errors import InputError
 
-__all__ = ["MAX_PIXELS", "SUFFIXES", "ImageError", "ImageHeader", "decode", "read_header", "read_image"]
+__all__ = ["MAX_PIXELS", "SUFFIXES", "ImageError", "ImageHeader", "decode", "in_channels", "read_header", "read_image"]
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
 """File endings that are taken for images."""
@@ -57,6 +58,11 @@ def _open(content: bytes, path: Path) -> Image.Image:
     if width * height > MAX_PIXELS:
         raise ImageError(f"image '{path}' claims {width}×{height} pixels, more than the limit of {MAX_PIXELS:,}")
     return image
+
+
+def in_channels(image: Tensor, channels: int) -> Tensor:
+    """A colour image ``(3, H, W)`` as a network of ``channels`` takes it: grey for one."""
+    return V.rgb_to_grayscale(image) if channels == 1 else image
 
 
 def _content(path: Path) -> bytes:

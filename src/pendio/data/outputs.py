@@ -84,3 +84,7 @@ class Places:
             place.parent.mkdir(parents=True, exist_ok=True)
         self._taken.add(place)
         return place
+
+    def make_moving(self, name: str, source: Path, addition: str = "") -> Path:
+        """The same for what is made of a moving picture: of a GIF another, of a video an MP4 file."""
+        return self.make(name, ".gif" if source.suffix.lower() == ".gif" else ".mp4", source, addition)

@@ -171,10 +171,16 @@ class Stream:
     """A split that is read while it is used, by worker processes that run ahead.
 
     Unreadable examples are skipped, counted and named in ``failures``.
+
+    Args:
+        reader: of the examples.
+        in_process: read without worker processes, whatever is asked for: each would fill a memory of its own with what
+            the reader keeps.
     """
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, in_process: bool = False) -> None:
         self.reader = reader
+        self._in_process = in_process
         self._failures: dict[str, Failure] = {}
         self._requests: list[_Request] = []
         self._loader: DataLoader[Any] | None = None
@@ -218,7 +224,7 @@ class Stream:
         shares = positions(len(self), size, seed=seed, epoch=epoch, start=start, rank=rank, world=world)
         # The list is filled anew for each pass: the loader, whose workers live on, iterates over it.
         self._requests[:] = [_Request(share, seed, epoch) for share in shares]
-        for batch, failures in self._open_loader(workers):
+        for batch, failures in self._open_loader(0 if self._in_process else workers):
             if failures:
                 self._note(failures)
             if len(batch.indices):

@@ -1,6 +1,5 @@
 """Why a detector became what it is: rules over a run's curves, and over what its weights make of the data now."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +14,7 @@ from pendio.detection.evaluation import Finder, measure_split
 from pendio.detection.metrics import evaluate
 from pendio.detection.yolo.scales import Scale
 from pendio.detection.yolo.targets import assign
-from pendio.runs.diagnosis import Diagnosis, Evidence, diagnose
+from pendio.runs.diagnosis import STUCK, Diagnosis, Evidence, diagnose_curves
 from pendio.runs.run import Run
 
 __all__ = ["BoxProbe", "Grid", "diagnose_boxes", "diagnose_detector", "diagnose_trained", "look"]
@@ -25,7 +24,6 @@ _LOOKED_AT = 256
 
 _BATCH = 32
 _SURE = 0.25
-_STOPPERS = frozenset({"lr-too-high", "lr-too-low", "exploding-gradients", "vanishing-gradients"})
 
 _FITTING = {
     "overfitting": "--augment scale,color,mosaic --patience 5 --average ema",
@@ -84,11 +82,7 @@ class BoxProbe:
 
 def diagnose_detector(evidence: Evidence) -> list[Diagnosis]:
     """What a run's curves and gradients tell, before or after its end; empty where nothing went wrong."""
-    found = [dataclasses.replace(one, flag=_FITTING.get(one.kind, one.flag)) for one in diagnose(evidence)]
-    if any(one.kind in _STOPPERS for one in found):
-        return found
-    late = [rule(evidence.history) for rule in (_finds_nothing, _past_its_best)]
-    return found + [one for one in late if one is not None]
+    return diagnose_curves(evidence, _FITTING, (_finds_nothing, _past_its_best))
 
 
 def diagnose_boxes(evidence: Evidence, probe: BoxProbe) -> list[Diagnosis]:
@@ -99,7 +93,7 @@ def diagnose_boxes(evidence: Evidence, probe: BoxProbe) -> list[Diagnosis]:
     found = diagnose_detector(evidence)
     causes = [rule(probe) for rule in (_no_answers, _bad_anchors, _tiny, _collisions, _damaged, _silent)]
     found += [one for one in causes if one is not None and one.kind not in {other.kind for other in found}]
-    if any(one.kind in {*_STOPPERS, "silent", "no-positive-cells"} for one in found):
+    if any(one.kind in {*STUCK, "silent", "no-positive-cells"} for one in found):
         return found
     rest = [rule(probe) for rule in (_imbalance, _gap, _loose_boxes, _duplicates, _weak)]
     return found + [one for one in rest if one is not None and one.kind not in {other.kind for other in found}]

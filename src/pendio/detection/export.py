@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from pendio.detection.darknet.cfg import format_cfg
 from pendio.detection.darknet.network import DarknetNetwork
 from pendio.detection.darknet.weights import write_weights
-from pendio.detection.task import DetectionNetwork, Detector
+from pendio.detection.task import Detector
 from pendio.detection.yolo.decoding import decode_all
 from pendio.errors import InputError
 from pendio.runs.export import Export, export
@@ -21,17 +21,17 @@ class DecodedNetwork(nn.Module):
     """Boxes and scores of all places; what overlaps is not yet suppressed.
 
     Args:
-        network: gives raw maps.
+        task: whose network gives raw maps.
     """
 
-    def __init__(self, network: DetectionNetwork) -> None:
+    def __init__(self, task: Detector) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.scales = task.network, task.scales
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Boxes ``(N, P, 4)`` x1, y1, x2, y2 in pixels, and scores ``(N, P, C)``, of images ``(N, 3, S, S)`` in [0, 1]."""
         maps = cast("tuple[Tensor, ...]", self.network(images))
-        found = decode_all(maps, self.network.scales)
+        found = decode_all(maps, self.scales)
         return found.boxes, found.objectness.sigmoid().unsqueeze(-1) * found.classes.sigmoid()
 
 
@@ -44,7 +44,7 @@ def export_detector(task: Detector, to: Export | Literal["darknet"], path: Path)
         InputError: the network has no layers of darknet's, or as there.
     """
     if to != "darknet":
-        return export(DecodedNetwork(task.network), (3, task.size, task.size), to, path, ("boxes", "scores"))
+        return export(DecodedNetwork(task), task.network.shape, to, path, ("boxes", "scores"))
     module = task.network.module
     if not isinstance(module, DarknetNetwork):
         raise InputError("--to darknet is for detectors with darknet's layers: yolov3, yolov3-tiny and .cfg files")

@@ -57,6 +57,12 @@ class AveragePrecision:
             for number in range(self.precision.shape[2])
         ]
 
+    def by_class(self, classes: Sequence[str]) -> dict[str, dict[str, float]]:
+        """:meth:`per_class` by the names of the classes."""
+        return {
+            name: {"map": whole, "map50": half} for name, (whole, half) in zip(classes, self.per_class(), strict=True)
+        }
+
     def curves(self) -> Tensor:
         """Precision ``(C, 101)`` at an overlap of 0.5 over recalls 0, 0.01 … 1; a row of −1 for a class without objects."""
         return self.precision[0, :, :, 0].T

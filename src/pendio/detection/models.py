@@ -1,7 +1,6 @@
 """Every single-shot detector by name: darknet's own, those of .cfg files, and backbones with a neck."""
 
 import dataclasses
-import struct
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,16 +8,16 @@ from torch import Tensor
 
 from pendio.classification.backbones import backbone
 from pendio.detection.anchors import assign_scales
-from pendio.detection.darknet.catalogue import BODY, DETECTORS
+from pendio.detection.darknet.catalogue import ANCHORS, BODY, DETECTORS, TINY_ANCHORS
 from pendio.detection.darknet.cfg import parse_cfg, read_cfg
 from pendio.detection.darknet.network import DarknetNetwork
 from pendio.detection.darknet.sections import Config, Yolo
-from pendio.detection.darknet.weights import read_header, read_weights, stored_floats
+from pendio.detection.darknet.weights import fits, read_weights
 from pendio.detection.necks.detector import PyramidDetector
 from pendio.detection.necks.pyramids import neck
 from pendio.detection.options import DetectOptions
-from pendio.detection.task import DetectionNetwork
 from pendio.errors import InputError
+from pendio.nn.network import Network
 
 __all__ = ["MODELS", "anchor_count", "build", "clusters_anchors", "is_darknet", "published_network", "start_from"]
 
@@ -28,8 +27,6 @@ MODELS = {
     "rcnn": "regions proposed by selective search, cut out and classified (2014)",
 }
 """Name → a line about it; .cfg files and backbones are models too."""
-
-_PER_SCALE = 3
 
 _STRIDES = {"cnn": (4, 8, 16)}
 """Where a backbone has no (8, 16, 32)."""
@@ -43,8 +40,8 @@ def is_darknet(model: str) -> bool:
 def anchor_count(options: DetectOptions) -> int:
     """How many anchors the model has."""
     if options.model.endswith(".cfg"):
-        return sum(len(head.chosen) for head in _heads(read_cfg(Path(options.model))))
-    return 6 if options.model == "yolov3-tiny" else 3 * _PER_SCALE
+        return len(_heads(_read_detector(Path(options.model)))[0].anchors)
+    return len(TINY_ANCHORS if options.model == "yolov3-tiny" else ANCHORS)
 
 
 def clusters_anchors(options: DetectOptions) -> bool:
@@ -69,12 +66,10 @@ def _config(options: DetectOptions, classes: int, anchors: Tensor | None) -> Con
     if options.model in DETECTORS:
         made = {} if anchors is None else {"anchors": [(w, h) for w, h in anchors.tolist()]}
         return DETECTORS[options.model](classes, size=options.side, **made)
-    config = read_cfg(Path(options.model))
-    heads = _heads(config)
-    if not heads:
-        raise InputError(f"'{options.model}' is no detector: it has no [yolo] section")
-    if heads[0].classes != classes:
-        raise InputError(f"'{options.model}' tells {heads[0].classes} classes apart, and the data has {classes}; set "
+    config = _read_detector(Path(options.model))
+    known = _heads(config)[0].classes
+    if known != classes:
+        raise InputError(f"'{options.model}' tells {known} classes apart, and the data has {classes}; set "
                          "classes= in each [yolo] and filters= before it")  # fmt: skip
     if anchors is None:
         return config
@@ -86,13 +81,20 @@ def _config(options: DetectOptions, classes: int, anchors: Tensor | None) -> Con
     return dataclasses.replace(config, layers=tuple(layers))
 
 
+def _read_detector(path: Path) -> Config:
+    config = read_cfg(path)
+    if not _heads(config):
+        raise InputError(f"'{path}' is no detector: it has no [yolo] section")
+    return config
+
+
 def _heads(config: Config) -> list[Yolo]:
     return [layer for layer in config.layers if isinstance(layer, Yolo)]
 
 
 def build(
     options: DetectOptions, classes: Sequence[str], anchors: Tensor | None, *, config: str | None = None, fresh: bool = True
-) -> DetectionNetwork:  # fmt: skip
+) -> Network:  # fmt: skip
     """The untrained network.
 
     Args:
@@ -107,8 +109,7 @@ def build(
     """
     if is_darknet(options.model):
         chosen = _config(options, len(classes), anchors) if config is None else parse_cfg(config, options.model)
-        network = DarknetNetwork(chosen)
-        return DetectionNetwork(network, network.scales, classes, [0.0] * 3, [1.0] * 3)
+        return _of_darknet(DarknetNetwork(chosen), options.side, classes)
     strides = _STRIDES.get(options.model, (8, 16, 32))
     weights = options.weights if fresh else None
     body = backbone(options.model, pretrained=fresh and options.pretrained, weights=weights, strides=strides)
@@ -116,10 +117,15 @@ def build(
     assert anchors is not None, "backbones have no published anchors"
     scales = assign_scales(anchors, levels.strides)
     module = PyramidDetector(levels, options.width, scales, len(classes))
-    return DetectionNetwork(module, scales, classes, body.mean, body.std)
+    return Network(module, (3, options.side, options.side), body.mean, body.std, classes)
 
 
-def start_from(network: DetectionNetwork, options: DetectOptions) -> str:
+def _of_darknet(module: DarknetNetwork, size: int, classes: Sequence[str]) -> Network:
+    """darknet takes colours in [0, 1] as they are."""
+    return Network(module, (3, size, size), [0.0] * 3, [1.0] * 3, classes)
+
+
+def start_from(network: Network, options: DetectOptions) -> str:
     """Fill a darknet network with --weights: all of them, or the layers that know nothing of the classes.
 
     Returns:
@@ -134,7 +140,7 @@ def start_from(network: DetectionNetwork, options: DetectOptions) -> str:
     path = Path(options.weights)
     if path.suffix not in ("", ".weights") and not path.suffix[1:].isdigit():
         raise InputError(f"--weights of '{options.model}' is a darknet .weights file, not '{path.suffix}'")
-    if _holds_all(path, module):
+    if fits(path, module):
         read_weights(path, module)
         return f"started from all weights in {path}"
     layers = BODY.get(options.model, _first_head(module.config) - 1)
@@ -142,27 +148,18 @@ def start_from(network: DetectionNetwork, options: DetectOptions) -> str:
     return f"started from the first {layers} layers in {path}: the rest of it is for other classes"
 
 
-def _holds_all(path: Path, module: DarknetNetwork) -> bool:
-    """Whether a file has as many numbers as the network."""
-    header = struct.calcsize(read_header(path).layout)
-    return path.stat().st_size == header + 4 * stored_floats(module)
-
-
 def _first_head(config: Config) -> int:
     return next(number for number, layer in enumerate(config.layers) if isinstance(layer, Yolo))
 
 
-def published_network(cfg: Path, weights: Path, classes: Sequence[str]) -> DetectionNetwork:
+def published_network(cfg: Path, weights: Path, classes: Sequence[str]) -> Network:
     """A darknet detector as its files describe it.
 
     Raises:
         InputError: a file is missing or damaged, the files do not belong together, or the names are too few or many.
     """
-    module = DarknetNetwork(read_cfg(cfg))
-    if not module.scales:
-        raise InputError(f"'{cfg}' is no detector: it has no [yolo] section")
+    module = DarknetNetwork(_read_detector(cfg))
     if len(classes) != module.classes:
         raise InputError(f"'{cfg}' tells {module.classes} classes apart, and there are {len(classes)} names of them")
     read_weights(weights, module)
-    network = DetectionNetwork(module, module.scales, classes, [0.0] * 3, [1.0] * 3)
-    return network.eval().requires_grad_(False)
+    return _of_darknet(module, module.config.net.width, classes)

@@ -110,7 +110,7 @@ class _Work:
         """The results of an input that is no folder; ``name`` is its path within the output folder."""
         path = Path(text)
         if is_moving(path):
-            yield self._moving(path, self.places.make(name, ".gif" if path.suffix.lower() == ".gif" else ".mp4", path))
+            yield self._moving(path, self.places.make_moving(name, path))
             return
         for title, image in named_images([text]):
             if isinstance(image, ImageError):

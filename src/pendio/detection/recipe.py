@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -18,9 +18,11 @@ from pendio.detection.models import anchor_count, build, clusters_anchors, is_da
 from pendio.detection.names import COCO, read_names
 from pendio.detection.options import DetectOptions
 from pendio.detection.report import write_report
-from pendio.detection.task import DetectionNetwork, Detector
+from pendio.detection.task import Detector
 from pendio.detection.yolo.losses import YoloLoss
+from pendio.detection.yolo.scales import Scale
 from pendio.errors import InputError
+from pendio.nn.network import Network
 from pendio.options import saved
 from pendio.runs.run import Run, next_folder
 
@@ -103,9 +105,10 @@ def _new_task(options: DetectOptions, classes: Sequence[str], anchors: Tensor | 
     return _task(options, network), started
 
 
-def _task(options: DetectOptions, network: DetectionNetwork) -> Detector:
-    loss = YoloLoss(options.loss, network.scales, len(network.classes), ignore=options.ignore)
-    return Detector(network, options.side, loss, suppression=options.suppression, overlap=options.overlap)
+def _task(options: DetectOptions, network: Network) -> Detector:
+    scales = cast("tuple[Scale, ...]", network.module.scales)
+    loss = YoloLoss(options.loss, scales, len(network.classes), ignore=options.ignore)
+    return Detector(network, loss, suppression=options.suppression, overlap=options.overlap)
 
 
 def open_data(options: DetectOptions, data: str | None = None) -> Data:
@@ -130,6 +133,11 @@ def run_options(run: Run) -> DetectOptions:
     return DetectOptions.of(run.options("detect"))
 
 
+def _kept_anchors(run: Run) -> Tensor | None:
+    given = run.config.get("anchors")
+    return None if given is None else torch.tensor([[float(width), float(height)] for width, height in given])
+
+
 def load_detector(run: Run) -> Any:
     """The trained detector of a run, with its best weights, ready to predict.
 
@@ -137,13 +145,10 @@ def load_detector(run: Run) -> Any:
         InputError: the run's files are missing, damaged or do not fit together.
     """
     options = run_options(run)
-    try:
-        facts, given = run.config["data"], run.config.get("anchors")
+    with run.facts() as facts:
         classes = tuple(str(name) for name in facts["classes"])
-        anchors = None if given is None else torch.tensor(given, dtype=torch.float32).view(-1, 2)
+        anchors = _kept_anchors(run)
         mean, std = ([float(value) for value in facts[name]] for name in ("mean", "std"))
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"the config of '{run.folder}' does not describe its data: {error}") from error
     task: Any
     if options.model == "rcnn":
         from pendio.detection.proposals.recipe import region_detector
@@ -166,6 +171,4 @@ def published_detector(cfg: Path) -> Detector:
     if not weights.is_file():
         raise InputError(f"there is no '{weights}' beside '{cfg}': the weights go under the same name")
     network = published_network(cfg, weights, read_names(names) if names.is_file() else COCO)
-    module = network.module
-    assert isinstance(module, DarknetNetwork)
-    return Detector(network.eval(), module.config.net.width).eval().requires_grad_(False)
+    return Detector(network).eval().requires_grad_(False)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pendio.data.annotations.boxes import BoxExamples
+from pendio.data.annotations.keeping import image_name
 from pendio.data.examples import Data, Split
 from pendio.descent.report import about_data, closing, draw_training, write_pictures
 from pendio.detection.anchors import mean_iou
@@ -67,10 +68,7 @@ class Evaluation:
         return {
             "examples": self.measured.outcome.count,
             **self.precision.summary(),
-            "classes": {
-                name: {"map": whole, "map50": half}
-                for name, (whole, half) in zip(self.classes, self.precision.per_class(), strict=True)
-            },
+            "classes": self.precision.by_class(self.classes),
             "best_threshold": self.best._asdict(),
             "errors": shares,
             "confusion": self.confusion.tolist(),
@@ -97,14 +95,8 @@ def evaluate_detector(task: Finder, data: Data, split: Split) -> Evaluation:
     return Evaluation(
         measured, evaluate(outcome, classes), tuple(data.classes), confusion(outcome, classes, threshold=_THRESHOLD),
         error_budget(outcome, _THRESHOLD), best_threshold(outcome, match(outcome)),
-        image_errors(outcome, threshold=_THRESHOLD), tuple(_names(split, measured.places.tolist())),
+        image_errors(outcome, threshold=_THRESHOLD), tuple(image_name(split, place) for place in measured.places.tolist()),
     )  # fmt: skip
-
-
-def _names(split: Split, places: Sequence[int]) -> list[str]:
-    """What a split calls its images; their numbers where it has no names for them."""
-    source = getattr(getattr(split, "reader", None), "source", None)
-    return [f"image {place}" if source is None else str(source.name(place)) for place in places]
 
 
 def write_report(run: Run, task: Any, data: Data) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pendio.descent.means import MeanLoss
 from pendio.descent.task import Loss, Task
@@ -17,10 +17,10 @@ from pendio.detection.yolo.decoding import detect
 from pendio.detection.yolo.losses import YoloLoss
 from pendio.detection.yolo.scales import Scale
 from pendio.nn.fusion import packed
-from pendio.nn.network import unit_range
+from pendio.nn.network import Network
 from pendio.runs.diagnosis import Diagnosis, Evidence
 
-__all__ = ["DetectionNetwork", "Detector"]
+__all__ = ["Detector"]
 
 _PIXELS = 1 << 21
 """Pixels that are measured at once: early maps weigh far more than the images."""
@@ -29,40 +29,12 @@ LEAST_SCORE = 0.005
 """Detections below this score are not measured, as in darknet's own evaluation."""
 
 
-class DetectionNetwork(nn.Module):
-    """A network that takes images as they are, and knows its scales and classes.
-
-    Args:
-        module: maps normalised images to raw maps, one for each scale; see :mod:`pendio.detection.yolo.decoding`.
-        scales: strides and anchors, the coarsest first.
-        classes: names.
-        mean, std: a number for each channel.
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(
-        self, module: nn.Module, scales: Sequence[Scale], classes: Sequence[str], mean: Sequence[float], std: Sequence[float]
-    ) -> None:  # fmt: skip
-        super().__init__()
-        self.module = module
-        self.scales = tuple(scales)
-        self.classes = tuple(classes)
-        self.register_buffer("mean", torch.tensor(list(mean)).view(1, -1, 1, 1))
-        self.register_buffer("std", torch.tensor(list(std)).view(1, -1, 1, 1))
-
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Raw maps of images ``(N, 3, S, S)``, bytes or floats in [0, 1]."""
-        return self.module((unit_range(images) - self.mean) / self.std)  # type: ignore[no-any-return]
-
-
 class Detector(Task):
     """A network that learns to say what is where in one look.
 
     Args:
-        network: gives raw maps.
-        size: side of the square that images are fitted into, in pixels.
+        network: of images of ``size`` × ``size``; its module has ``scales``, the coarsest first, and gives a raw map for
+            each (see :mod:`pendio.detection.yolo.decoding`).
         loss: what is learnt from; None where the task only predicts.
         suppression: what happens to the weaker of two overlapping boxes of a class.
         overlap: intersection over union from which boxes are taken for the same object.
@@ -70,8 +42,7 @@ class Detector(Task):
 
     def __init__(
         self,
-        network: DetectionNetwork,
-        size: int,
+        network: Network,
         loss: YoloLoss | None = None,
         *,
         suppression: SuppressionKind = "hard",
@@ -79,7 +50,6 @@ class Detector(Task):
     ) -> None:
         super().__init__()
         self.network = network
-        self.size = size
         self.criterion = loss
         self.suppression: SuppressionKind = suppression
         self.overlap = overlap
@@ -93,9 +63,14 @@ class Detector(Task):
         return self.network.classes
 
     @property
+    def size(self) -> int:
+        """Side of the square that images are fitted into, in pixels."""
+        return self.network.shape[1]
+
+    @property
     def scales(self) -> tuple[Scale, ...]:
         """Its strides and anchors, the coarsest first."""
-        return self.network.scales
+        return cast("tuple[Scale, ...]", self.network.module.scales)
 
     def _loss(self, maps: Sequence[Tensor], batch: Any) -> Loss:
         if self.criterion is None:
@@ -129,8 +104,7 @@ class Detector(Task):
 
     def by_class(self) -> dict[str, dict[str, float]]:
         """Average precision of each class at the last measurement: over overlaps from 0.5 to 0.95, and at 0.5."""
-        values = [] if self.last is None else self.last.per_class()
-        return {name: {"map": whole, "map50": half} for name, (whole, half) in zip(self.classes, values, strict=False)}
+        return {} if self.last is None else self.last.by_class(self.classes)
 
     def score(self, metrics: dict[str, float]) -> tuple[float, ...]:
         """Average precision over overlaps from 0.5 to 0.95; among equals, that at 0.5."""
@@ -150,7 +124,7 @@ class Detector(Task):
     def hastened(self) -> "Detector":
         """A copy that only predicts, sooner: with folded normalisation, and kernels that lie as they are read."""
         network = packed(self.network.eval(), torch.zeros(1, 3, self.size, self.size))
-        return Detector(network, self.size, suppression=self.suppression, overlap=self.overlap).eval()
+        return Detector(network, suppression=self.suppression, overlap=self.overlap).eval()
 
     def diagnose(self, evidence: Evidence) -> list[Diagnosis]:
         """What went wrong, as far as curves and gradients tell."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from pendio.data.frames import is_moving, read_frames, write_frames
-from pendio.data.images import ImageError
+from pendio.data.images import ImageError, in_channels
 from pendio.data.inputs import named_images
 from pendio.data.outputs import Places, through
 from pendio.pictures.png import image_png
@@ -60,7 +60,7 @@ def _restyled(task: Restyle, text: str, name: str, places: Places) -> Iterator[R
     """The results of an input that is no folder; ``name`` is its path within the output folder."""
     path = Path(text)
     if is_moving(path):
-        yield _moving(task, path, places.make(name, ".gif" if path.suffix.lower() == ".gif" else ".mp4", path))
+        yield _moving(task, path, places.make_moving(name, path))
         return
     for title, image in named_images([text], grey=task.restyler.channels == 1):
         if isinstance(image, ImageError):
@@ -80,14 +80,7 @@ def _moving(task: Restyle, path: Path, place: Path) -> Restyled:
         nonlocal size
         for frame in frames:
             size = (frame.shape[1], frame.shape[2])
-            grey = task.restyler.channels == 1
-            yield task.predict((_grey(frame) if grey else frame)[None])[0]
+            yield task.predict(in_channels(frame, task.restyler.channels)[None])[0]
 
     count = write_frames(place, restyled(), rate)
     return Restyled(str(path), place, size, count)
-
-
-def _grey(frame: Tensor) -> Tensor:
-    import torchvision.transforms.v2.functional as V
-
-    return V.rgb_to_grayscale(frame)  # type: ignore[no-any-return]

@@ -122,10 +122,8 @@ def load_restyler(run: Run, judging: bool = False) -> Restyle:
         raise InputError(f"the config of '{run.folder}' does not say how many channels its images have")
     perception = None
     if judging:
-        try:
-            shape = (channels, *map(int, run.config["data"]["shape"][1:]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"the config of '{run.folder}' does not describe its data: {error}") from error
+        with run.facts() as facts:
+            shape = (channels, *map(int, facts["shape"][1:]))
         perception = Perception(trained_network(options.loss_network), style_image(options, channels), shape)
     task = _new_task(options, channels, perception)
     run.fill(task)

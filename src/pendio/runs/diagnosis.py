@@ -6,11 +6,11 @@ averaging, dropout), and for an optimisation that does not get anywhere, a bette
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-__all__ = ["Diagnosis", "Evidence", "LayerStep", "Probe", "diagnose"]
+__all__ = ["STUCK", "Diagnosis", "Evidence", "LayerStep", "Probe", "Rule", "diagnose", "diagnose_curves"]
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,27 @@ def diagnose(evidence: Evidence) -> list[Diagnosis]:
     if not any(finding.kind in _STOPPERS for finding in found):
         found += [finding for rule in _CONSEQUENCES if (finding := rule(evidence)) is not None]
     return found
+
+
+STUCK = frozenset({"lr-too-high", "lr-too-low", "exploding-gradients", "vanishing-gradients"})
+"""Causes that explain most else: where one is found, their consequences need not be told."""
+
+Rule = Callable[[Sequence[Mapping[str, Any]]], Diagnosis | None]
+"""What a task knows of its own curves, as in ``metrics.jsonl``."""
+
+
+def diagnose_curves(evidence: Evidence, flags: Mapping[str, str], rules: Sequence[Rule]) -> list[Diagnosis]:
+    """What curves and gradients tell of a task with rules of its own.
+
+    Args:
+        evidence: what the run left behind.
+        flags: kind of a finding of all tasks → the options that this task has for it.
+        rules: looked at where nothing stops the training itself.
+    """
+    found = [replace(one, flag=flags.get(one.kind, one.flag)) for one in diagnose(evidence)]
+    if any(one.kind in STUCK for one in found):
+        return found
+    return found + [one for one in (rule(evidence.history) for rule in rules) if one is not None]
 
 
 # Data

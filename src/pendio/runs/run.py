@@ -1,5 +1,6 @@
 """The run folder: everything needed to use a trained model, to look back on its training, and to go on with it."""
 
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -7,7 +8,7 @@ import platform
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -175,6 +176,18 @@ class Run:
         if not isinstance(options, dict) or not isinstance(plan, dict):
             raise InputError(f"the config of '{self.folder}' has no options or no plan")
         return {**options, **plan}
+
+    @contextlib.contextmanager
+    def facts(self) -> Iterator[Mapping[str, Any]]:
+        """What the run remembers of its data, to build its network with.
+
+        Raises:
+            InputError: something that is looked up is missing, or of another kind than it is used as.
+        """
+        try:
+            yield self.config["data"]
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise InputError(f"the config of '{self.folder}' does not describe its data: {error}") from error
 
     def text(self, name: str) -> str:
         """A text that the run was made with, such as its tokenizer.

@@ -1,7 +1,6 @@
 """Why a segmenter became what it is: rules over a run's curves, and over what its weights make of the data now."""
 
 import copy
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,20 +10,19 @@ from torch import Tensor
 
 from pendio.data.annotations.records import IGNORED
 from pendio.data.examples import Data, Split
-from pendio.runs.diagnosis import Diagnosis, Evidence, diagnose
+from pendio.runs.diagnosis import STUCK, Diagnosis, Evidence, diagnose_curves
 from pendio.runs.run import Run
 from pendio.segmentation.metrics import confusion_matrix, scores
 
 if TYPE_CHECKING:
     from pendio.segmentation.task import Segmenter
 
-__all__ = ["MapProbe", "diagnose_curves", "diagnose_maps", "diagnose_segmenter", "probe"]
+__all__ = ["MapProbe", "diagnose_map_curves", "diagnose_maps", "diagnose_segmenter", "probe"]
 
 _LOOKED_AT = 512
 """Images of a split that are looked at."""
 
 _BATCH = 16
-_STOPPERS = frozenset({"lr-too-high", "lr-too-low", "exploding-gradients", "vanishing-gradients"})
 
 _MOSTLY_IGNORED = 0.9
 _RARE = 0.01
@@ -57,15 +55,9 @@ class MapProbe:
     weighted: bool = False
 
 
-def diagnose_curves(evidence: Evidence) -> list[Diagnosis]:
+def diagnose_map_curves(evidence: Evidence) -> list[Diagnosis]:
     """What a run's curves and gradients tell, before or after its end; empty where nothing went wrong."""
-    found = [
-        dataclasses.replace(one, flag=_FITTING.get(one.kind, one.flag)) for one in diagnose(evidence)
-    ]  # fmt: skip
-    if any(one.kind in _STOPPERS for one in found):
-        return found
-    late = [rule(evidence.history) for rule in (_common_classes_alone, _past_its_best)]
-    return found + [one for one in late if one is not None]
+    return diagnose_curves(evidence, _FITTING, (_common_classes_alone, _past_its_best))
 
 
 def _common_classes_alone(history: Sequence[Mapping[str, Any]]) -> Diagnosis | None:
@@ -110,8 +102,8 @@ def diagnose_segmenter(run: Run, task: "Segmenter", data: Data) -> list[Diagnosi
     Raises:
         InputError: the run's files are damaged.
     """
-    found = diagnose_curves(Evidence(run.history(), run.layers()))
-    if any(one.kind in _STOPPERS for one in found):
+    found = diagnose_map_curves(Evidence(run.history(), run.layers()))
+    if any(one.kind in STUCK for one in found):
         return found
     weighted = run.config.get("options", {}).get("class_weights", "none") != "none"
     known = {one.kind for one in found}

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pendio.data.annotations.letterbox import Letterbox
 from pendio.data.frames import is_moving, read_frames, write_frames
-from pendio.data.images import ImageError
+from pendio.data.images import ImageError, in_channels
 from pendio.data.inputs import named_images
 from pendio.data.outputs import Places, through
 from pendio.pictures.masks import mask_png, overlay
@@ -177,26 +177,20 @@ def _of_input(
 
 
 def _moving(task: Segmenter, path: Path, name: str, places: Places, tile: int | None) -> Segmented:
-    place = places.make(name, ".gif" if path.suffix.lower() == ".gif" else ".mp4", path, "-overlay")
+    place = places.make_moving(name, path, "-overlay")
     rate, frames = read_frames(path)
     counts, size = torch.zeros(len(task.classes), dtype=torch.long), (0, 0)
 
     def painted() -> Iterator[Tensor]:
         nonlocal size
         for frame in frames:
-            mask = segmented(task, _fitting(frame, task.network.shape[0]), tile)
+            mask = segmented(task, in_channels(frame, task.network.shape[0]), tile)
             size = (mask.shape[0], mask.shape[1])
             counts.add_(torch.bincount(mask.flatten(), minlength=len(task.classes)))
             yield overlay(frame, mask, task.classes)
 
     number = write_frames(place, painted(), rate)
     return Segmented(str(path), None, place, size, _shares(counts, task.classes), number)
-
-
-def _fitting(frame: Tensor, channels: int) -> Tensor:
-    import torchvision.transforms.v2.functional as V
-
-    return V.rgb_to_grayscale(frame) if channels == 1 else frame
 
 
 def _shares(counts: Tensor, classes: Sequence[str]) -> dict[str, float]:

@@ -112,12 +112,9 @@ def load_segmenter(run: Run) -> Segmenter:
     options = run_options(run)
     # What it started from is in its own weights now, and may be gone.
     plain = dataclasses.replace(options, pretrained=False, weights=None, stage_from=None, freeze=False)
-    facts = run.config.get("data")
-    try:
-        shape, mean, std, classes = (list(facts[name]) for name in ("shape", "mean", "std", "classes"))  # type: ignore[index]
+    with run.facts() as facts:
+        shape, mean, std, classes = (list(facts[name]) for name in ("shape", "mean", "std", "classes"))
         network = build(plain, shape, classes, mean, std)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise InputError(f"the config of '{run.folder}' does not describe its data: {error}") from error
     task = Segmenter(network, MapLoss(options.loss, gamma=options.gamma))
     run.fill(task)
     return task.eval().requires_grad_(False)

@@ -7,13 +7,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pendio.data.annotations.keeping import image_name
 from pendio.data.examples import Data, Split
 from pendio.descent.report import about_data, closing, draw_training, write_pictures
 from pendio.pictures.confusion import draw_confusion
 from pendio.pictures.masks import draw_masks
 from pendio.runs.page import Picture, Section, Table, write_page
 from pendio.runs.run import REPORT, Run
-from pendio.segmentation.diagnosis import diagnose_curves
+from pendio.segmentation.diagnosis import diagnose_map_curves
 from pendio.segmentation.metrics import confusion_matrix, scores
 from pendio.segmentation.task import Segmenter
 
@@ -93,7 +94,7 @@ def write_report(run: Run, task: Segmenter, data: Data) -> None:
         Section("Classes", tables=[class_table(task)], pictures=_some(shown, "confusion")),
         Section("Use it", code=f"pendio predict {run.folder} IMAGE_OR_FOLDER_OR_VIDEO … --out FOLDER"),
         about_data(data, f" in {len(data.classes)} classes", _some(shown, "data")),
-        *closing(run, pictures, "  # looks at masks and predictions too", diagnose=diagnose_curves),
+        *closing(run, pictures, "  # looks at masks and predictions too", diagnose=diagnose_map_curves),
     ]
     model = str(run.config.get("options", {}).get("model", "model"))
     subtitle = f"{model} on {data.name}: mean intersection over union {metrics['miou']:.4f} on {len(split)} test images"
@@ -110,15 +111,9 @@ def _draw(task: Segmenter, split: Split, chosen: Sequence[Ranked]) -> bytes:
     by_place = {one.place: one.miou for one in chosen}
     batch = split.take(torch.tensor(list(by_place)))
     captions = [
-        f"{_file(split, place)}: {by_place[place]:.3f}" for place in batch.indices.tolist()
+        f"{image_name(split, place)[-40:]}: {by_place[place]:.3f}" for place in batch.indices.tolist()
     ]  # fmt: skip
     return draw_masks(list(batch.inputs), list(batch.targets), list(task.predict(batch.inputs)), captions, task.classes)
-
-
-def _file(split: Split, place: int) -> str:
-    """What a person calls an image: the end of its file's name where it has one."""
-    source = getattr(getattr(split, "reader", None), "source", None)
-    return f"image {place}" if source is None else str(source.name(place))[-40:]
 
 
 def _some(pictures: dict[str, Picture], *names: str) -> list[Picture]:

@@ -11,7 +11,7 @@ from pendio.descent.means import MeanLoss
 from pendio.descent.task import Loss, Player, Task
 from pendio.nn.network import Network
 from pendio.runs.diagnosis import Diagnosis, Evidence
-from pendio.segmentation.diagnosis import diagnose_curves
+from pendio.segmentation.diagnosis import diagnose_map_curves
 from pendio.segmentation.losses import MapLoss
 from pendio.segmentation.metrics import MapMetrics
 
@@ -122,4 +122,4 @@ class Segmenter(Task):
 
     def diagnose(self, evidence: Evidence) -> list[Diagnosis]:
         """What went wrong, as far as curves and gradients tell."""
-        return diagnose_curves(evidence)
+        return diagnose_map_curves(evidence)

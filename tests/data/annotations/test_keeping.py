@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from pendio.data.annotations import keeping
-from pendio.data.annotations.keeping import Keeper, stream
+from pendio.data.annotations.keeping import Keeper
 from pendio.data.examples import Examples
+from pendio.data.streams import Stream
 from pendio.errors import InputError
 
 
@@ -57,5 +58,5 @@ class Here:
 def test_kept_pictures_need_no_worker_processes(kept):
     import os
 
-    found = torch.cat([batch.inputs for batch in stream(Here(), kept).batches(2, epoch=0, workers=1)])
+    found = torch.cat([batch.inputs for batch in Stream(Here(), in_process=kept).batches(2, epoch=0, workers=1)])
     assert (found == os.getpid()).all() == kept

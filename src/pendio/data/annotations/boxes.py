@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pendio.data.annotations.joint import DRAWS, Place, Window, move, paint, place, recolor, visible
-from pendio.data.annotations.keeping import Keeper, stream
+from pendio.data.annotations.keeping import Keeper
 from pendio.data.annotations.letterbox import GREY, Letterbox, read_fitted
 from pendio.data.annotations.mosaic import is_mosaic, partners, quarters
 from pendio.data.annotations.records import Annotated
@@ -215,7 +215,7 @@ def _marked(pieces: Sequence[_Piece], count: int, side: int, whole: bool) -> _Ma
 
 def box_stream(reader: BoxReader) -> Stream:
     """The split that a reader makes."""
-    return stream(reader, reader.keeps)
+    return Stream(reader, in_process=reader.keeps)
 
 
 def boxes_split(

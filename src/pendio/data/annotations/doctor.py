@@ -7,12 +7,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pendio.data.annotations.files import listed
 from pendio.data.annotations.masks import sampled
 from pendio.data.annotations.records import Annotated, Annotations
 from pendio.data.doctor import ImageFile, diagnose, inspect
 from pendio.data.examples import Finding
-from pendio.errors import quoted
+from pendio.errors import listed, quoted
 
 __all__ = ["examine", "examine_masks", "training_counts"]
 

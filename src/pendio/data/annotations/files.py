@@ -9,17 +9,15 @@ from typing import NamedTuple
 
 from PIL import ExifTags, Image
 
-from pendio.data.examples import Finding
+from pendio.data.examples import SPLITS, Finding
 from pendio.data.images import SUFFIXES, ImageError, read_header
-from pendio.data.text.tables import SPLITS
-from pendio.errors import InputError
+from pendio.errors import InputError, listed
 from pendio.runs.files import writing
 
 __all__ = [
     "Picture",
     "images_in",
     "inside",
-    "listed",
     "measured",
     "read_bytes",
     "read_lines",
@@ -86,12 +84,6 @@ def inside(folder: Path, name: str, source: str) -> Path:
         raise InputError(f"{source}: file name '{name[:80]}' leads out of the folder '{folder}'; "
                          "name files relative to it, without '..'")  # fmt: skip
     return folder / parts
-
-
-def listed(names: Sequence[object], shown: int = 3) -> str:
-    """The first of some names, and how many more there are, for a message."""
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(str(name) for name in names[:shown]) + more
 
 
 def read_bytes(path: Path, most: int) -> bytes:

@@ -1,14 +1,14 @@
 """Pictures kept in memory after their first reading, where all of them fit."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
-from pendio.data.streams import Reader, Stream
+from pendio.data.examples import Split
 from pendio.errors import InputError
 
-__all__ = ["KEPT_BYTES", "Keeper", "stream"]
+__all__ = ["KEPT_BYTES", "Keeper", "image_name"]
 
 KEPT_BYTES = 1 << 30
 """Pictures up to this size together stay in memory; larger sets are read anew each epoch."""
@@ -57,24 +57,7 @@ class Keeper(Generic[Picture]):
             return error
 
 
-class _InProcess(Stream):
-    """A stream without worker processes: each would fill a memory of its own."""
-
-    def batches(
-        self,
-        size: int,
-        *,
-        seed: int = 0,
-        epoch: int | None = None,
-        start: int = 0,
-        rank: int = 0,
-        world: int = 1,
-        workers: int = 0,
-    ) -> Iterator[Any]:
-        """See :class:`pendio.data.examples.Split`. ``workers`` changes nothing here."""
-        return super().batches(size, seed=seed, epoch=epoch, start=start, rank=rank, world=world)
-
-
-def stream(reader: Reader, kept: bool) -> Stream:
-    """The split that a reader makes; ``kept`` says whether its pictures stay in memory."""
-    return _InProcess(reader) if kept else Stream(reader)
+def image_name(split: Split, place: int) -> str:
+    """What a split calls the image at a position; its number where it has no names."""
+    source = getattr(getattr(split, "reader", None), "source", None)
+    return f"image {place}" if source is None else str(source.name(place))

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from pendio.data.annotations.joint import DRAWS, augment_labelled
-from pendio.data.annotations.keeping import Keeper, stream
+from pendio.data.annotations.keeping import Keeper
 from pendio.data.annotations.letterbox import read_fitted
 from pendio.data.annotations.rasters import class_map
 from pendio.data.annotations.records import IGNORED, Annotated
@@ -161,7 +161,7 @@ class LabelReader:
 
 def label_stream(reader: LabelReader) -> Stream:
     """The split that a reader makes."""
-    return stream(reader, reader.keeps)
+    return Stream(reader, in_process=reader.keeps)
 
 
 def labels_split(

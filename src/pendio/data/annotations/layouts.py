@@ -13,7 +13,7 @@ from pendio.data.annotations.masks import MASK_FOLDERS, MASK_SUFFIXES, read_mask
 from pendio.data.annotations.records import Annotations
 from pendio.data.annotations.voc import read_voc
 from pendio.data.annotations.yolo import DESCRIPTIONS, read_yolo
-from pendio.data.text.tables import SPLITS
+from pendio.data.examples import SPLITS
 from pendio.errors import InputError, did_you_mean
 
 __all__ = ["MADE", "Want", "read_files"]

@@ -18,9 +18,8 @@ from pendio.data.annotations.rasters import class_map
 from pendio.data.annotations.records import IGNORED, Annotated, Annotations
 from pendio.data.annotations.voc import VOC_CLASSES, set_lists
 from pendio.data.annotations.yolo import class_names
-from pendio.data.examples import Finding
+from pendio.data.examples import SPLITS, Finding
 from pendio.data.images import read_header
-from pendio.data.text.tables import SPLITS
 from pendio.errors import InputError
 from pendio.runs.files import writing
 

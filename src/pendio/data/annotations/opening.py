@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from pendio.data.annotations.boxes import boxes_split
 from pendio.data.annotations.doctor import examine, examine_masks, training_counts
-from pendio.data.annotations.files import listed
 from pendio.data.annotations.joint import parse_joint
 from pendio.data.annotations.labels import labels_split
 from pendio.data.annotations.layouts import MADE, Want, read_files
@@ -23,7 +22,7 @@ from pendio.data.examples import Data, Finding
 from pendio.data.images import ImageError, read_image
 from pendio.data.randomness import order
 from pendio.data.streams import Stream
-from pendio.errors import InputError
+from pendio.errors import InputError, listed
 
 __all__ = ["as_classes_of_pixels", "open_boxes", "open_masks", "read_annotations", "with_splits"]
 

@@ -1,5 +1,6 @@
 """The embedded set ``scenes``: handwritten digits on photographs, each with its class, box and mask."""
 
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -83,45 +84,45 @@ def label_map(made: Scene) -> Tensor:
     return (made.masks * (made.labels[:, None, None] + 1)).sum(0).to(torch.uint8)
 
 
-class _SceneBoxes:
-    """Scenes with boxes; see :class:`pendio.data.annotations.boxes.BoxSource`."""
+@dataclass
+class _Scenes:
+    """The scenes of a split, by number."""
 
-    def __init__(self, part: Part, seed: int, size: int) -> None:
-        self.part, self.seed, self.size = part, seed, size
+    part: Part
+    seed: int
+    size: int
 
     def __len__(self) -> int:
         return SCENES[self.part]
 
+    def name(self, number: int) -> str:
+        return f"scene {number} of {self.part}"
+
+    def made(self, number: int) -> Scene:
+        return scene(number, self.part, self.seed, self.size)
+
+
+class _SceneBoxes(_Scenes):
+    """Scenes with boxes; see :class:`pendio.data.annotations.boxes.BoxSource`."""
+
     def load(self, number: int) -> Boxed:
-        made = scene(number, self.part, self.seed, self.size)
+        made = self.made(number)
         crowd = torch.zeros(len(made.labels), dtype=torch.bool)
         areas = made.masks.flatten(1).sum(1).float()
         return Boxed(made.image, made.boxes, made.labels, crowd, areas, self.size, self.size)
 
-    def name(self, number: int) -> str:
-        return f"scene {number} of {self.part}"
-
     def shapes(self) -> Tensor:
         # There are always alike ones: a sample says what shapes they have.
-        boxes = torch.cat([self.load(number).boxes for number in range(min(len(self), 2 * _SAMPLE))])
+        boxes = torch.cat([self.made(number).boxes for number in range(min(len(self), 2 * _SAMPLE))])
         return boxes[:, 2:] - boxes[:, :2]
 
 
-class _SceneLabels:
+class _SceneLabels(_Scenes):
     """Scenes with a class for each pixel; see :class:`pendio.data.annotations.labels.LabelSource`."""
 
-    def __init__(self, part: Part, seed: int, size: int) -> None:
-        self.part, self.seed, self.size = part, seed, size
-
-    def __len__(self) -> int:
-        return SCENES[self.part]
-
     def load(self, number: int) -> Labelled:
-        made = scene(number, self.part, self.seed, self.size)
+        made = self.made(number)
         return Labelled(made.image, label_map(made))
-
-    def name(self, number: int) -> str:
-        return f"scene {number} of {self.part}"
 
 
 def open_scenes(

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pendio.data.annotations.files import Picture, listed
+from pendio.data.annotations.files import Picture
 from pendio.data.annotations.rasters import area
 from pendio.data.annotations.records import Annotated, Outline
 from pendio.data.examples import Finding
-from pendio.errors import InputError
+from pendio.errors import InputError, listed
 
 __all__ = ["Box", "Objects", "assemble"]
 

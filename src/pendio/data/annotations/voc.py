@@ -12,7 +12,6 @@ from pendio.data.annotations.files import (
     Picture,
     images_in,
     inside,
-    listed,
     measured,
     read_bytes,
     read_lines,
@@ -22,7 +21,7 @@ from pendio.data.annotations.records import Annotated, Annotations
 from pendio.data.annotations.tidying import Box, Objects, assemble
 from pendio.data.examples import Finding
 from pendio.data.images import SUFFIXES
-from pendio.errors import InputError
+from pendio.errors import InputError, listed
 
 __all__ = ["VOC_CLASSES", "read_voc", "set_lists", "write_voc"]
 

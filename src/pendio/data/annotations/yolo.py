@@ -11,7 +11,6 @@ from pendio.data.annotations.files import (
     Picture,
     images_in,
     inside,
-    listed,
     measured,
     read_bytes,
     read_lines,
@@ -21,9 +20,8 @@ from pendio.data.annotations.files import (
 from pendio.data.annotations.rasters import polygons, raster
 from pendio.data.annotations.records import Annotated, Annotations, Outline, Polygons
 from pendio.data.annotations.tidying import Objects, assemble
-from pendio.data.examples import Finding
-from pendio.data.text.tables import SPLITS
-from pendio.errors import InputError, excerpt
+from pendio.data.examples import SPLITS, Finding
+from pendio.errors import InputError, excerpt, listed
 from pendio.runs.files import write_text
 
 __all__ = ["DESCRIPTIONS", "class_names", "read_yolo", "write_yolo"]

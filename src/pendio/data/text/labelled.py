@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 
 from pendio.data.arrays import split_by_class
-from pendio.data.examples import Examples, Finding
+from pendio.data.examples import SPLITS, Examples, Finding
 from pendio.data.text.answers import LabelledData
 from pendio.data.text.buckets import Bucketed, Ragged
 from pendio.data.text.memory import MEMORY
 from pendio.data.text.names import names
-from pendio.data.text.tables import SPLITS, key_of, read_rows, read_text, split_of
+from pendio.data.text.tables import key_of, read_rows, read_text, split_of
 from pendio.data.text.tokenizers import Kind, Tokenizer, train_tokenizer
 from pendio.errors import InputError, did_you_mean
 

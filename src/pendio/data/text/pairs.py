@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from pendio.data.examples import Finding
+from pendio.data.examples import SPLITS, Finding
 from pendio.data.text.buckets import Bucketed, Ragged
 from pendio.data.text.dates import dates
-from pendio.data.text.tables import SPLITS, Row, by_text, key_of, read_rows, split_of
+from pendio.data.text.tables import Row, by_text, key_of, read_rows, split_of
 from pendio.data.text.tokenizers import END, START, Kind, Tokenizer, train_tokenizer
 from pendio.errors import InputError, did_you_mean
 

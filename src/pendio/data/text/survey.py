@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pendio.data.examples import Finding
 from pendio.data.text.documents import Document, joined
+from pendio.errors import listed
 
 __all__ = ["Survey", "diagnose_text", "repeats", "survey"]
 
@@ -115,7 +116,7 @@ def _copies(surveyed: Survey, cut: int) -> Iterator[Finding]:
         ("duplicate", [group for group in copied if group not in leaks], "stand more than once in one part"),
     ):
         if found:
-            examples = _listed([" = ".join(name for name, _ in group) for group in found], 2)
+            examples = listed([" = ".join(name for name, _ in group) for group in found], 2)
             files = tuple(name for group in found for name, _ in group)
             yield Finding(kind, f"{len(found)} documents {wording}: {examples}", files)
 
@@ -138,21 +139,21 @@ def _rare(surveyed: Survey) -> Finding | None:
     once = [chr(code) for code in np.flatnonzero(surveyed.counts == 1)]
     if not once:
         return None
-    shown = _listed([f"{character!r}" for character in once], 5)
+    shown = listed([f"{character!r}" for character in once], 5)
     return Finding("rare", f"{len(once)} of {surveyed.distinct} characters occur once, too seldom to learn: {shown}")
 
 
 def _empty(surveyed: Survey, documents: Sequence[Document]) -> Finding | None:
     held = {name for name, _, _ in surveyed.places}
     empty = tuple(document.name for document in documents if document.name not in held)
-    return Finding("empty", f"{len(empty)} documents are empty: {_listed(empty)}", empty) if empty else None
+    return Finding("empty", f"{len(empty)} documents are empty: {listed(empty)}", empty) if empty else None
 
 
 def _ignored(files: Sequence[Path]) -> Finding | None:
     if not files:
         return None
     names = tuple(str(path) for path in files)
-    return Finding("ignored", f"{len(files)} files without the ending of a text were left out: {_listed(names)}", names)
+    return Finding("ignored", f"{len(files)} files without the ending of a text were left out: {listed(names)}", names)
 
 
 def repeats(train: str, val: str) -> tuple[Finding, ...]:
@@ -176,8 +177,3 @@ def repeats(train: str, val: str) -> tuple[Finding, ...]:
 
 def _paragraphs(text: str) -> Iterator[str]:
     return (paragraph for paragraph in map(str.strip, _PARAGRAPHS.split(text)) if len(paragraph) >= _LONG)
-
-
-def _listed(names: Sequence[str], shown: int = 3) -> str:
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + more

@@ -7,12 +7,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from pendio.data.examples import SPLITS
 from pendio.errors import InputError
 
-__all__ = ["SPLITS", "Row", "by_text", "key_of", "read_rows", "read_text", "split_of"]
-
-SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-"""What a split may be called in a file or folder, in small letters."""
+__all__ = ["Row", "by_text", "key_of", "read_rows", "read_text", "split_of"]
 
 _MAX_BYTES = 1 << 30
 _MAX_LINE = 1 << 20

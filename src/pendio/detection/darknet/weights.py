@@ -18,7 +18,7 @@ from pendio.detection.darknet.network import DarknetNetwork
 from pendio.errors import InputError
 from pendio.runs.files import replacing
 
-__all__ = ["Header", "read_header", "read_weights", "stored_floats", "write_weights"]
+__all__ = ["Header", "fits", "read_header", "read_weights", "stored_floats", "write_weights"]
 
 
 class Header(NamedTuple):
@@ -145,6 +145,16 @@ def _parts(network: DarknetNetwork, layers: int | None = None) -> Iterator[tuple
             assert convolution.bias is not None
             yield number, "bias", convolution.bias
         yield number, "kernel", convolution.weight
+
+
+def fits(path: Path, network: DarknetNetwork) -> bool:
+    """Whether a file has just as many numbers as a network.
+
+    Raises:
+        InputError: the file cannot be read, or begins as no such file does.
+    """
+    begin = struct.calcsize(read_header(path).layout)
+    return path.stat().st_size == begin + 4 * stored_floats(network)
 
 
 def stored_floats(network: DarknetNetwork, layers: int | None = None) -> int:

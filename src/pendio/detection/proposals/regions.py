@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 from rich.console import Console
@@ -10,7 +10,6 @@ from rich.progress import track
 from torch import Tensor
 
 from pendio.data.annotations.boxes import BoxExamples, BoxReader
-from pendio.data.annotations.keeping import stream
 from pendio.data.examples import Failure, Split
 from pendio.data.randomness import uniforms
 from pendio.data.streams import Stream
@@ -138,7 +137,7 @@ def search(images: Split, seed: int, progress: bool, title: str) -> dict[int, Ma
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers = 0 if len(images) < _WORTH_PROCESSES or cores == 1 else min(cores, 8)
-    source = Stream(cast(Any, _Search(images, seed)))
+    source = Stream(_Search(images, seed))
     console = Console(stderr=True, highlight=False)
     if progress and not console.is_terminal:
         console.print(title)
@@ -210,7 +209,7 @@ def _first(mask: Tensor, draws: Tensor) -> Tensor:
 
 def region_stream(images: BoxReader, found: dict[int, Matched], background: int) -> Stream:
     """The split of a :class:`RegionReader`."""
-    return stream(cast(Any, RegionReader(images, found, background)), images.keeps)
+    return Stream(RegionReader(images, found, background), in_process=images.keeps)
 
 
 def overlaps_with(found: Sequence[Matched]) -> Tensor:

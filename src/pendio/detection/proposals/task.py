@@ -147,8 +147,7 @@ class RegionDetector(Task):
 
     def by_class(self) -> dict[str, dict[str, float]]:
         """Average precision of each class at the last measurement of whole images: over overlaps, and at 0.5."""
-        values = [] if self.last is None else self.last.per_class()
-        return {name: {"map": whole, "map50": half} for name, (whole, half) in zip(self.classes, values, strict=False)}
+        return {} if self.last is None else self.last.by_class(self.classes)
 
     def score(self, metrics: dict[str, float]) -> tuple[float, ...]:
         """The share of regions whose class is right; among equals, the lower loss."""
