@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pendio.errors import InputError, did_you_mean
+from pendio.generation.names import GENERATORS
 from pendio.nn.network import Network
 from pendio.presets import preset
 from pendio.reinforcement.presets import AGENTS
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pendio.runs.export import Export
 
 __all__ = [
+    "GENERATORS",
     "SEEING",
     "SEQUENCES",
     "TASKS",
@@ -38,7 +40,7 @@ SEQUENCES = ("language", "translate", "tag")
 SEEING = ("segment", "detect")
 """Tasks on what is where in images."""
 
-TASKS = ("classify", *SEEING, "restyle", *SEQUENCES, *AGENTS)
+TASKS = ("classify", *SEEING, *GENERATORS, "restyle", *SEQUENCES, *AGENTS)
 
 
 def train(task: str, progress: bool = True, **options: Any) -> Run:
@@ -61,6 +63,10 @@ def train(task: str, progress: bool = True, **options: Any) -> Run:
         return train_agent(task, KINDS[task].of(options), progress)
     if task in SEQUENCES:
         return _train_on_sequences(task, options, progress)
+    if task in GENERATORS:
+        from pendio.generation.rooms import room
+
+        return room(task).train(options, progress)
     if task == "segment":
         from pendio.segmentation.options import SegmentOptions
         from pendio.segmentation.recipe import segment
@@ -123,6 +129,10 @@ def load(name: str | Path, weights: str | None = None) -> Any:
         from pendio.reinforcement.recipe import load_agent
 
         return load_agent(run)
+    if run.recipe in GENERATORS:
+        from pendio.generation.rooms import room
+
+        return room(run.recipe).load(run)
     if run.recipe == "segment":
         from pendio.segmentation.recipe import load_segmenter
 
@@ -146,12 +156,17 @@ def opened(run: Run, data: str | None = None) -> "tuple[Any, Data]":
     """The trained task of a run on images or tables, able to be measured, and what it was trained on.
 
     Args:
-        run: of classify, segment, detect or restyle.
+        run: of classify, segment, detect, restyle or a generative task.
         data: other data, brought to the same form.
 
     Raises:
         InputError: the run or the data is damaged or gone.
     """
+    if run.recipe in GENERATORS:
+        from pendio.generation.rooms import room
+
+        found = room(run.recipe)
+        return found.load(run), found.open_data(run, data)
     if run.recipe == "segment":
         from pendio.segmentation import recipe as segmentation
 
@@ -264,7 +279,11 @@ def report(folder: str | Path, env: str | None = None) -> Run:
         rebuild_report(run)
         return run
     task, data = opened(run)
-    if run.recipe == "segment":
+    if run.recipe in GENERATORS:
+        from pendio.generation.rooms import room
+
+        room(run.recipe).write_report(run, task, data)
+    elif run.recipe == "segment":
         from pendio.segmentation.report import write_report as write_segmented
 
         write_segmented(run, task, data)
@@ -303,6 +322,10 @@ def diagnose(folder: str | Path) -> list[Diagnosis]:
         # Nothing is right or wrong here: what there is to look at are the curves and the gradients.
         return find(Evidence(run.history(), run.layers()))
     task, data = opened(run)
+    if run.recipe in GENERATORS:
+        from pendio.generation.rooms import room
+
+        return room(run.recipe).diagnose(run, task, data)
     if run.recipe == "segment":
         from pendio.segmentation.diagnosis import diagnose_segmenter
 

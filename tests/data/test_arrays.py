@@ -135,6 +135,15 @@ def test_a_table_with_a_mistake_says_where(tmp_path, text, target, message):
         pendio.data.open(tmp_path / "t.csv", target=target)
 
 
+def test_a_table_without_labels_is_all_features(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("a,b\n" + "\n".join(f"{i},{2 * i}" for i in range(20)))
+    data = pendio.data.open(path, labels=False)
+    assert (data.shape, data.classes, data.kind) == ((2,), ("row",), "table")
+    together = torch.cat([split.inputs for split in (data.train, data.val, data.test)])
+    assert torch.equal(together.sort(0).values, torch.arange(20.0)[:, None] * torch.tensor([1.0, 2.0]))
+
+
 def test_a_file_that_is_no_text_says_so(tmp_path):
     (tmp_path / "t.csv").write_bytes(b"\xff\xfe\x00a,b")
     with pytest.raises(InputError, match="cannot be read as CSV in UTF-8"):

@@ -35,7 +35,7 @@ def gradient(w):
     return w * torch.tensor([1.0, 9.0, 0.04], dtype=torch.float64)
 
 
-def by_hand(rule, decay=0.0):
+def by_hand(rule, decay=0.0, beta1=0.9, beta2=0.999):
     """The textbook rule, in float64 and one line at a time."""
     w = torch.tensor([1.0, -2.0, 3.0], dtype=torch.float64)
     v, s = torch.zeros(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
@@ -58,9 +58,9 @@ def by_hand(rule, decay=0.0):
         else:
             if rule == "adamw":
                 w = w * (1 - RATE * decay)
-            v = 0.9 * v + 0.1 * g
-            s = 0.999 * s + 0.001 * g**2
-            w = w - RATE * (v / (1 - 0.9**step)) / ((s / (1 - 0.999**step)).sqrt() + 1e-8)
+            v = beta1 * v + (1 - beta1) * g
+            s = beta2 * s + (1 - beta2) * g**2
+            w = w - RATE * (v / (1 - beta1**step)) / ((s / (1 - beta2**step)).sqrt() + 1e-8)
     return w
 
 
@@ -68,6 +68,12 @@ def by_hand(rule, decay=0.0):
 @pytest.mark.parametrize("rule", ["sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"])
 def test_every_rule_takes_the_textbook_steps(rule, decay):
     torch.testing.assert_close(walk(rule, weight_decay=decay), by_hand(rule, decay), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("rule", ["adam", "adamw"])
+def test_the_memory_of_adam_is_the_plans(rule):
+    options = {"beta1": 0.5, "beta2": 0.9}
+    torch.testing.assert_close(walk(rule, weight_decay=0, **options), by_hand(rule, **options), rtol=1e-5, atol=1e-5)
 
 
 def test_biases_and_normalisation_do_not_decay():

@@ -18,6 +18,8 @@ from pendio.errors import InputError
         ("weight_decay", -0.1, "--weight-decay"),
         ("weight_decay", float("nan"), "--weight-decay"),
         ("momentum", 1.0, "--momentum"),
+        ("beta1", 1.0, "--beta1"),
+        ("beta2", -0.1, "--beta2"),
         ("dropout", 1.0, "--dropout"),
         ("clip", 0.0, "--clip"),
         ("patience", 0, "--patience"),

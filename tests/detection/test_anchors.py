@@ -96,5 +96,5 @@ def test_the_smallest_anchors_go_to_the_finest_grid():
     )
     assert assign_scales(published, (32, 8, 16)) == assign_scales(published, (8, 16, 32))
     assert len({*assign_scales(published, (8, 16, 32))}) == 3
-    with pytest.raises(ValueError, match="9 anchors cannot be shared equally by 2 scales"):
+    with pytest.raises(InputError, match="9 anchors cannot be shared out among 2 scales: give a multiple of 2"):
         assign_scales(published, (16, 32))

@@ -39,6 +39,14 @@ def test_every_loss_falls_on_the_same_images(tmp_path, few_scenes, loss):
     assert losses[-1] < 0.8 * losses[0], losses
 
 
+def test_as_many_anchors_are_clustered_as_are_asked_for(tmp_path, few_scenes):
+    run = pendio.train("detect", progress=False, data=few_scenes, anchor_count=2, size=64, steps=1, batch=4,
+                       out=str(tmp_path / "run"))  # fmt: skip
+    coarse, fine = pendio.load(run.folder).scales
+    assert (len(coarse.anchors), len(fine.anchors)) == (1, 1)
+    assert coarse.anchors > fine.anchors
+
+
 def test_sizes_are_drawn_around_the_one_that_is_asked_for():
     assert DetectOptions(size=416, multi_scale=True).sides == tuple(range(320, 641, 32))
     assert DetectOptions(size=416).sides == ()

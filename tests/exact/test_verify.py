@@ -8,7 +8,20 @@ from pendio.exact.check import Check
 from pendio.exact.verify import CHECKS, verify
 
 from ..conftest import mistake
-from . import slips_of_darknet, slips_of_detection, slips_of_precision, slips_of_segmentation, slips_of_sequences
+from . import (
+    slips_of_autoencoding,
+    slips_of_darknet,
+    slips_of_detection,
+    slips_of_diffusion,
+    slips_of_flow,
+    slips_of_gan,
+    slips_of_latent,
+    slips_of_precision,
+    slips_of_quality,
+    slips_of_segmentation,
+    slips_of_sequences,
+    slips_of_vae,
+)
 
 # Each truth
 
@@ -465,7 +478,11 @@ SABOTAGE = {
     advantages_run_into_the_next_episode: "gae",
     the_gradient_is_doubled: "ppo-first-step",
 }
-for slips in (slips_of_sequences, slips_of_segmentation, slips_of_detection, slips_of_darknet, slips_of_precision):
+for slips in (
+    slips_of_sequences, slips_of_segmentation, slips_of_detection, slips_of_darknet, slips_of_precision,
+    slips_of_autoencoding, slips_of_vae, slips_of_gan, slips_of_flow, slips_of_diffusion, slips_of_latent,
+    slips_of_quality,
+):  # fmt: skip
     SABOTAGE |= slips.SABOTAGE
 
 

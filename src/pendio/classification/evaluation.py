@@ -10,7 +10,7 @@ from torch import Tensor
 from pendio.classification.task import Classifier
 from pendio.data.examples import Data, Resident, Split
 from pendio.descent.classes import per_class
-from pendio.descent.report import about_data, closing, draw_training, write_pictures
+from pendio.descent.report import about_data, closing, draw_training
 from pendio.errors import InputError
 from pendio.pictures.confusion import draw_confusion
 from pendio.pictures.grids import draw_grid
@@ -97,7 +97,7 @@ def write_report(run: Run, task: Classifier, data: Data) -> None:
         pictures |= _example_pictures(task, data, split, evaluation)
     elif data.kind == "points" and isinstance(split, Resident):
         pictures["regions"] = draw_regions(task.predict, split.inputs, split.targets, data.classes)
-    write_pictures(run, pictures)
+    run.write_pictures(pictures)
     sections = _sections(run, data, evaluation, pictures)
     accuracy = f"{evaluation.metrics['accuracy']:.2%} of {len(evaluation.targets)} test examples right"
     subtitle = f"{_model(run)} on {data.name}: {accuracy}"

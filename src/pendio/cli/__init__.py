@@ -9,9 +9,12 @@ import cyclopts
 import pendio.cli.ascending
 import pendio.cli.attacking
 import pendio.cli.dreaming
+import pendio.cli.generating
+import pendio.cli.latent
 import pendio.cli.looking
 import pendio.cli.playing
 import pendio.cli.principles
+import pendio.cli.sampling
 import pendio.cli.solving
 import pendio.cli.training  # noqa: F401  (commands register themselves)
 from pendio.cli.app import app, train

@@ -4,7 +4,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 from rich.console import Console
@@ -12,6 +12,9 @@ from rich.table import Table
 
 from pendio import __version__
 from pendio.errors import InputError
+
+if TYPE_CHECKING:
+    from pendio.runs.run import Run
 
 __all__ = [
     "Json",
@@ -22,6 +25,7 @@ __all__ = [
     "print_metrics",
     "say",
     "tell_results",
+    "tell_run",
     "tell_skipped",
     "train",
 ]
@@ -47,6 +51,11 @@ def console() -> Console:
 def say(text: str) -> None:
     """A line for people, beside the result."""
     print(text, file=sys.stderr)
+
+
+def tell_run(run: "Run") -> None:
+    """Where a training left what it made."""
+    say(f"run folder: {run.folder}   report: {run.folder}/report.html")
 
 
 def tell_results(results: Iterable[Any], said: Callable[[Any], str], as_json: bool) -> None:

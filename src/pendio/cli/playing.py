@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 from rich.table import Table
 
-from pendio.cli.app import Json, app, console, print_json, say, train
+from pendio.cli.app import Json, app, console, print_json, say, tell_run, train
 from pendio.errors import InputError
 from pendio.reinforcement.options import DQNOptions, Playing, QLearnOptions
 from pendio.reinforcement.policy_options import PPOOptions, ReinforceOptions
@@ -57,7 +57,7 @@ def _train(task: str, options: Playing) -> None:
     from pendio.reinforcement.recipe import train_agent
 
     run = train_agent(task, options)
-    say(f"run folder: {run.folder}   report: {run.folder}/report.html")
+    tell_run(run)
 
 
 @app.command

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 from rich.table import Table
 
-from pendio.cli.app import Json, app, console, print_json, print_metrics, say, tell_results, train
+from pendio.cli.app import Json, app, console, print_json, print_metrics, say, tell_results, tell_run, train
 from pendio.detection.options import DetectOptions
 from pendio.errors import InputError
 from pendio.segmentation.options import SegmentOptions
@@ -35,8 +35,7 @@ def segment(options: Annotated[SegmentOptions, Parameter(name="*")] = SegmentOpt
     """
     from pendio.segmentation.recipe import segment as recipe
 
-    run = recipe(options)
-    say(f"run folder: {run.folder}   report: {run.folder}/report.html")
+    tell_run(recipe(options))
 
 
 @train.command
@@ -47,8 +46,7 @@ def detect(options: Annotated[DetectOptions, Parameter(name="*")] = DetectOption
     """
     from pendio.detection.recipe import detect as recipe
 
-    run = recipe(options)
-    say(f"run folder: {run.folder}   report: {run.folder}/report.html")
+    tell_run(recipe(options))
 
 
 @app.command
@@ -95,12 +93,12 @@ def convert(
 
 
 def evaluate_images(run: "Run", data: str | None, split: str | None, json_: bool) -> None:
-    """Measure a run of segment, detect or restyle."""
+    """Measure a run of a task on images or tables, but for classifiers, of which there may be several."""
     from pendio.descent.loop import evaluate as measure
     from pendio.recipes import opened
 
     task, examples = opened(run, data)
-    known = getattr(task, "classes", examples.classes)
+    known = getattr(task, "classes", ()) or examples.classes
     if tuple(examples.classes) != tuple(known):
         raise InputError(f"data '{examples.name}' has the classes {', '.join(examples.classes[:10])}, and the run knows "
                          f"{', '.join(known[:10])}: they must be the same in the same order")  # fmt: skip

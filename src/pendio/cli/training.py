@@ -7,7 +7,19 @@ from cyclopts import Parameter
 from rich.table import Table
 
 from pendio.classification.options import Classify
-from pendio.cli.app import Json, app, console, print_json, print_metrics, say, tell_results, tell_skipped, train
+from pendio.cli.app import (
+    Json,
+    app,
+    console,
+    print_json,
+    print_metrics,
+    say,
+    tell_results,
+    tell_run,
+    tell_skipped,
+    train,
+)
+from pendio.cli.generating import predict_generated
 from pendio.cli.playing import evaluate_agents, tell_decisions
 from pendio.cli.seeing import evaluate_images, predict_heatmaps, predict_seen
 from pendio.cli.writing import Looking, evaluate_sequences, predict_sequences
@@ -30,8 +42,7 @@ def classify(options: Annotated[Classify, Parameter(name="*")] = Classify()) -> 
     """
     from pendio.classification.recipe import classify as recipe
 
-    run = recipe(options)
-    say(f"run folder: {run.folder}   report: {run.folder}/report.html")
+    tell_run(recipe(options))
 
 
 @train.command
@@ -42,8 +53,7 @@ def restyle(options: Annotated[RestyleOptions, Parameter(name="*")]) -> None:
     """
     from pendio.restyling.recipe import restyle as recipe
 
-    run = recipe(options)
-    say(f"run folder: {run.folder}   report: {run.folder}/report.html")
+    tell_run(recipe(options))
 
 
 @app.command
@@ -75,7 +85,7 @@ def evaluate(
     """
     from pendio.classification.evaluation import evaluate_classifiers
     from pendio.classification.recipe import load_classifier, open_data, run_options
-    from pendio.recipes import SEEING, SEQUENCES
+    from pendio.recipes import GENERATORS, SEEING, SEQUENCES
     from pendio.runs.run import Run
 
     if not runs:
@@ -88,7 +98,7 @@ def evaluate(
         return
     if (episodes, seed, env) != (None, None, None):
         raise InputError("--episodes, --seed and --env are for runs of agents")
-    alone = next((run for run in opened if run.recipe in ("restyle", *SEEING, *SEQUENCES)), None)
+    alone = next((run for run in opened if run.recipe in ("restyle", *SEEING, *GENERATORS, *SEQUENCES)), None)
     if alone is not None:
         if len(opened) > 1:
             raise InputError(f"a run of 'train {alone.recipe}' is measured alone: give one run folder")
@@ -142,7 +152,7 @@ def predict(
         How many classes to print; by default 5.
     out
         A folder to write predictions.csv to, or pictures, which go by default to restyled/, segmented/, detected/,
-        heatmaps/ or, of attention, to looking/.
+        heatmaps/, strange/ or, of attention, to looking/.
     heatmap
         Of classifiers: draw where in images of any size they see this class.
     scale
@@ -164,7 +174,7 @@ def predict(
     """
     from pendio.classification.prediction import Prediction
     from pendio.classification.prediction import predict as predictions
-    from pendio.recipes import SEEING, SEQUENCES
+    from pendio.recipes import GENERATORS, SEEING, SEQUENCES
     from pendio.recipes import network as load_network
     from pendio.runs.run import Run
 
@@ -201,6 +211,11 @@ def predict(
         if top is not None or out is not None:
             raise InputError("--top and --out are for other runs than those of agents")
         tell_decisions(network, inputs, json_)
+        return
+    if Path(network).is_dir() and Run.open(network).recipe in GENERATORS:
+        if top is not None:
+            raise InputError("--top is for classifiers; a run of 'train autoencode' gives scores")
+        predict_generated(Run.open(network), inputs, out, json_)
         return
     if Path(network).is_dir() and Run.open(network).recipe == "restyle":
         if top is not None:

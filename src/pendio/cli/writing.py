@@ -1,13 +1,14 @@
 """Sequences: training on text, writing it, and asking what was learned."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from cyclopts import Parameter
 from rich.table import Table
 
-from pendio.cli.app import Json, app, console, print_json, print_metrics, say, train
+from pendio.cli.app import Json, app, console, print_json, print_metrics, say, tell_run, train
 from pendio.data.text.kinds import Kind
 from pendio.errors import InputError
 from pendio.sequences.asking import Asking
@@ -19,7 +20,9 @@ from pendio.sequences.translation.options import TranslateOptions
 if TYPE_CHECKING:
     from pendio.runs.run import Run
 
-__all__ = ["Looking", "count", "evaluate_sequences", "language", "predict_sequences", "sample", "tag", "translate"]
+__all__ = [
+    "Looking", "Writing", "count", "evaluate_sequences", "language", "predict_sequences", "sample_texts", "tag", "translate",
+]  # fmt: skip
 
 
 class Looking(NamedTuple):
@@ -38,7 +41,7 @@ def language(options: Annotated[LanguageOptions, Parameter(name="*")] = Language
     """
     from pendio.sequences.language.recipe import language as recipe
 
-    _tell(recipe(options))
+    tell_run(recipe(options))
 
 
 @train.command
@@ -49,7 +52,7 @@ def translate(options: Annotated[TranslateOptions, Parameter(name="*")] = Transl
     """
     from pendio.sequences.translation.recipe import translate as recipe
 
-    _tell(recipe(options))
+    tell_run(recipe(options))
 
 
 @train.command
@@ -60,74 +63,58 @@ def tag(options: Annotated[TagOptions, Parameter(name="*")] = TagOptions()) -> N
     """
     from pendio.sequences.tagging.recipe import tag as recipe
 
-    _tell(recipe(options))
+    tell_run(recipe(options))
 
 
-def _tell(run: "Run") -> None:
-    say(f"run folder: {run.folder}   report: {run.folder}/report.html")
+@dataclass(frozen=True, kw_only=True)
+class Writing:
+    """How a language model writes, beside how it chooses tokens."""
+
+    prompt: str = ""
+    """How texts begin; by default with a new line."""
+
+    tokens: int = 400
+    """Of texts: how many tokens to write at most."""
+
+    beams: int = 1
+    """Of texts: write the likeliest that a beam search of this width finds, instead of drawing lots."""
+
+    stop: Annotated[tuple[str, ...], Parameter(negative="")] = ()
+    """Of texts: end before this one; may be given several times."""
+
+    weights: Literal["float32", "int8"] = "float32"
+    """Of texts: in which numbers to keep the weights while writing; int8 is faster on a CPU, and a little less exact."""
 
 
-@app.command
-def sample(
-    run: str,
-    *,
-    number: Annotated[int, Parameter(name=["-n", "--number"])] = 1,
-    prompt: str = "",
-    tokens: int = 400,
-    sampling: Annotated[Sampling, Parameter(name="*")] = Sampling(),  # noqa: B008  (frozen)
-    beams: int = 1,
-    stop: tuple[str, ...] = (),
-    weights: Literal["float32", "int8"] = "float32",
-    out: Path | None = None,
-    json_: Json = False,
-) -> None:
-    """Let a language model write on.
-
-    Parameters
-    ----------
-    run
-        A run folder of 'train language'.
-    number
-        How many texts.
-    prompt
-        How they begin; by default with a new line.
-    tokens
-        How many tokens to write at most.
-    beams
-        Write the likeliest text that a beam search of this width finds, instead of drawing lots.
-    stop
-        End before this text; may be given several times.
-    weights
-        In which numbers to keep the weights while writing; int8 is faster on a CPU, and a little less exact.
-    out
-        A file to write to, instead of the terminal.
-    """
+def sample_texts(
+    run: "Run", number: int, writing: Writing, sampling: Sampling, out: Path | None, json_: bool
+) -> None:  # fmt: skip
+    """What ``pendio sample`` does with a run of ``language``."""
     from pendio.runs.files import write_text
-    from pendio.runs.run import Run
     from pendio.sequences.decoding.fast import lightened
     from pendio.sequences.decoding.writing import likeliest, write
     from pendio.sequences.language.recipe import load_language
 
     if number < 1:
         raise InputError(f"--number must be at least 1, got {number}")
-    if tokens < 1:
-        raise InputError(f"--tokens must be at least 1, got {tokens}")
-    if beams > 1 and sampling != Sampling():
+    if writing.tokens < 1:
+        raise InputError(f"--tokens must be at least 1, got {writing.tokens}")
+    if writing.beams > 1 and sampling != Sampling():
         raise InputError("--beams writes the likeliest text: leave out --temperature, --top-k, --top-p and --seed")
-    task = load_language(Run.open(run))
-    model = lightened(task.model) if weights == "int8" else task.model
-    live = number == 1 and beams == 1 and out is None and not json_
+    task, prompt = load_language(run), writing.prompt
+    model = lightened(task.model) if writing.weights == "int8" else task.model
+    live = number == 1 and writing.beams == 1 and out is None and not json_
     if live:
         print(prompt, end="", flush=True)
-        for piece in write(model, task.tokenizer, [prompt], sampling, tokens, stop):
+        for piece in write(model, task.tokenizer, [prompt], sampling, writing.tokens, writing.stop):
             print(piece.text, end="", flush=True)
         print()
         return
-    if beams > 1:
-        texts = likeliest(model, task.tokenizer, prompt, beams, tokens, stop)[:number]
+    if writing.beams > 1:
+        texts = likeliest(model, task.tokenizer, prompt, writing.beams, writing.tokens, writing.stop)[:number]
     else:
         texts = [""] * number
-        for piece in write(model, task.tokenizer, [prompt] * number, sampling, tokens, stop):
+        for piece in write(model, task.tokenizer, [prompt] * number, sampling, writing.tokens, writing.stop):
             texts[piece.row] += piece.text
     if json_:
         print_json([{"prompt": prompt, "text": text} for text in texts])

@@ -223,8 +223,10 @@ def from_npz(path: Path, seed: int, augment: tuple[str, ...]) -> Data:
     )  # fmt: skip
 
 
-def from_csv_table(path: Path, target: str | None, seed: int) -> Data:
+def from_csv_table(path: Path, target: str | None, seed: int, labels: bool = True) -> Data:
     """Data from a CSV table with a header: every column but ``target`` is a feature.
+
+    Where no ``labels`` are needed and no target is named, every column is a feature, and all rows are of one class, "row".
 
     Numeric columns are features as they are; text columns of up to 50 distinct values become one feature a value.
 
@@ -233,17 +235,21 @@ def from_csv_table(path: Path, target: str | None, seed: int) -> Data:
     """
     rows = read_csv(path)
     header = list(rows[0])
-    if target is None:
+    if target is None and labels:
         raise InputError(f"'{path}' is a table: say with --target which column to predict ({', '.join(header)})")
-    if target not in header:
+    if target is not None and target not in header:
         raise InputError(f"'{path}' has no column '{target}': {did_you_mean(target, header)}")
     features = [_feature(path, name, [row[name] for row in rows]) for name in header if name != target]
     if not features:
         raise InputError(f"'{path}' has no column beside the target '{target}'")
-    labels = np.array([row[target] for row in rows])
-    if (labels == "").any():
-        raise InputError(f"'{path}' line {int(np.argmax(labels == '')) + 2}: the target '{target}' is empty")
-    return from_arrays(torch.cat(features, 1), labels, name=str(path), seed=seed)
+    values = torch.cat(features, 1)
+    if target is None:
+        every = Arrays(values, torch.zeros(len(values), dtype=torch.long))
+        return assemble(str(path), every, ("row",), seed, (), kind="table")
+    named = np.array([row[target] for row in rows])
+    if (named == "").any():
+        raise InputError(f"'{path}' line {int(np.argmax(named == '')) + 2}: the target '{target}' is empty")
+    return from_arrays(values, named, name=str(path), seed=seed)
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:

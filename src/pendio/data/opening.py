@@ -33,8 +33,9 @@ def open(  # noqa: A001
         augment: comma-separated names of augmentations, or "none".
         target: the column of a CSV table to predict.
         seed: of the split where the data brings none, and of generated points.
-        labels: whether image files need labels. Without, a folder is searched to its depths for images, a CSV file of
-            them needs its ``path`` column alone, and all images are of one class, "image".
+        labels: whether image files and tables need labels. Without, a folder is searched to its depths for images, a CSV
+            file of them needs its ``path`` column alone, and all images are of one class, "image"; of a table without a
+            ``target`` every column is a feature.
 
     Raises:
         InputError: there is no such data, or it cannot be used; the message says why.
@@ -58,7 +59,7 @@ def open(  # noqa: A001
         if target is None and ({"path", "label"} if labels else {"path"}) <= set(read_csv(path)[0]):
             return from_image_csv(path, options)
         _refuse(names, text)
-        return from_csv_table(path, target, seed)
+        return from_csv_table(path, target, seed, labels)
     if suffix == ".npz":
         return from_npz(path, seed, names)
     raise InputError(

@@ -99,8 +99,10 @@ def evaluate(
         for examples in source.batches(batch, rank=rank, world=world, workers=workers):
             if len(examples[0]):
                 task.measure(_moved(examples, device))
+    # Some metrics run the network once more, which must not move its running statistics.
+    metrics = task.metrics()
     task.train(training)
-    return task.metrics()
+    return metrics
 
 
 def _moved(batch: Any, device: torch.device) -> Any:
@@ -277,10 +279,17 @@ class _Walk:
             self.run.append(record)
             if self._layers:
                 self.run.append_layers(self.epoch, self._layers[-1])
+            self._draw()
             for logger in self.loggers:
                 logger.log_metrics({name: value for name, value in record.items() if type(value) is float}, self.step)
         self._history.append(record)
         return record
+
+    def _draw(self) -> None:
+        self._kept.eval()
+        drawn = self._kept.pictures()
+        if drawn:
+            self.run.write_pictures({f"{name}-{self.epoch:04d}": png for name, png in drawn.items()})
 
     def tell_diagnoses(self, bar: Bar) -> None:
         """Say what goes wrong while there is time to stop, each thing once."""

@@ -37,9 +37,9 @@ def make_optimizer(player: Player, plan: Plan) -> Optimizer:
         case "rmsprop":
             return torch.optim.RMSprop(groups, lr=plan.lr, momentum=plan.momentum, foreach=True)
         case "adam":
-            return torch.optim.Adam(groups, lr=plan.lr, fused=True)
+            return torch.optim.Adam(groups, lr=plan.lr, betas=(plan.beta1, plan.beta2), fused=True)
         case "adamw":
-            return torch.optim.AdamW(groups, lr=plan.lr, fused=True)
+            return torch.optim.AdamW(groups, lr=plan.lr, betas=(plan.beta1, plan.beta2), fused=True)
 
 
 def _groups(player: Player, plan: Plan) -> list[dict[str, object]]:

@@ -39,6 +39,12 @@ class Plan:
     momentum: float = 0.9
     """Momentum of `momentum`, `nesterov` and `rmsprop`, in [0, 1)."""
 
+    beta1: float = 0.9
+    """Share of the old mean of gradients that survives a step of `adam` and `adamw`, in [0, 1)."""
+
+    beta2: float = 0.999
+    """Share of the old mean of squared gradients that survives a step of `adam` and `adamw`, in [0, 1)."""
+
     weight_decay: float = 0.01
     """Decay of weights, never of biases and normalisation: decoupled in `adamw`, added to the gradient elsewhere."""
 
@@ -118,7 +124,7 @@ class Plan:
             value = getattr(self, name)
             if value is not None and not value >= 0:
                 raise InputError(f"{flag(name)} must not be negative, got {value}")
-        for name in ("momentum", "dropout", "ema_decay", "swa_start"):
+        for name in ("momentum", "beta1", "beta2", "dropout", "ema_decay", "swa_start"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{flag(name)} must be in [0, 1), got {getattr(self, name)}")
         for name, value in dataclasses.asdict(self).items():

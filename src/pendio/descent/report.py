@@ -8,11 +8,10 @@ from pendio.data.examples import Data
 from pendio.pictures.curves import draw_curves
 from pendio.pictures.layers import draw_layers
 from pendio.runs.diagnosis import Diagnosis, Evidence, diagnose
-from pendio.runs.files import replacing
 from pendio.runs.page import Picture, Section, Table
 from pendio.runs.run import Run
 
-__all__ = ["about_data", "closing", "draw_steps", "draw_training", "write_pictures"]
+__all__ = ["about_data", "closing", "draw_steps", "draw_training"]
 
 Diagnose = Callable[[Evidence], list[Diagnosis]]
 
@@ -36,15 +35,6 @@ def draw_steps(run: Run) -> dict[str, bytes]:
         {name: [steps[name].ratio for steps in layers if name in steps] for name in layers[0]},
     )
     return {"layers": picture}
-
-
-def write_pictures(run: Run, pictures: Mapping[str, bytes]) -> None:
-    """Keep pictures in the run folder too, as PNG files of their names."""
-    folder = run.folder / "pictures"
-    folder.mkdir(exist_ok=True)
-    for name, png in pictures.items():
-        with replacing(folder / f"{name}.png") as file:
-            file.write(png)
 
 
 def about_data(data: Data, text: str, pictures: Sequence[Picture] = ()) -> Section:

@@ -80,6 +80,13 @@ class Task(nn.Module, ABC):
         """What went wrong, as far as a run's curves and gradients tell; empty where nothing did."""
         return diagnose(evidence)
 
+    def pictures(self) -> dict[str, bytes]:
+        """PNG images by name that show how far training is; kept after each evaluation, with the epoch in their names.
+
+        They are drawn in evaluation mode and must not draw from the global random generator.
+        """
+        return {}
+
     def after_step(self) -> None:
         """What else changes when all players have had their turns: nothing, unless a task says so."""
 

@@ -83,9 +83,14 @@ def assign_scales(anchors: Tensor, strides: Sequence[int]) -> tuple[Scale, ...]:
 
     Returns:
         Scales, the coarsest first.
+
+    Raises:
+        InputError: they cannot be shared out equally.
     """
     if len(anchors) % len(strides):
-        raise ValueError(f"{len(anchors)} anchors cannot be shared equally by {len(strides)} scales")
+        raise InputError(
+            f"{len(anchors)} anchors cannot be shared out among {len(strides)} scales: give a multiple of {len(strides)}"
+        )
     by_area = anchors[anchors.prod(1).argsort(stable=True)]
     shares = by_area.chunk(len(strides))
     scales = [

@@ -38,7 +38,9 @@ def is_darknet(model: str) -> bool:
 
 
 def anchor_count(options: DetectOptions) -> int:
-    """How many anchors the model has."""
+    """How many anchors to cluster."""
+    if options.anchor_count is not None:
+        return options.anchor_count
     if options.model.endswith(".cfg"):
         return len(_heads(_read_detector(Path(options.model)))[0].anchors)
     return len(TINY_ANCHORS if options.model == "yolov3-tiny" else ANCHORS)
@@ -49,7 +51,10 @@ def clusters_anchors(options: DetectOptions) -> bool:
     ready = options.model.endswith(".cfg") or (is_darknet(options.model) and options.weights is not None)
     if options.anchors == "published" and not is_darknet(options.model):
         raise InputError(f"--anchors published: nobody published any for '{options.model}'; leave it out")
-    return options.anchors == "data" or (options.anchors == "auto" and not ready)
+    clustered = options.anchors == "data" or (options.anchors == "auto" and not ready)
+    if options.anchor_count is not None and (not clustered or options.model.endswith(".cfg")):
+        raise InputError("--anchor-count is for anchors that are clustered, and the model has its own; leave it out")
+    return clustered
 
 
 def _config(options: DetectOptions, classes: int, anchors: Tensor | None) -> Config:

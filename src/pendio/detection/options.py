@@ -66,6 +66,9 @@ class DetectOptions:
     anchors: AnchorChoice = "auto"
     """`data` clusters the training boxes; `published` are the model's own; `auto` clusters for all but .cfg files."""
 
+    anchor_count: int | None = None
+    """How many anchors are clustered, over all scales; by default as many as the model has. Few learn sooner."""
+
     out: str | None = None
     """The run folder to make; by default the next unused runs/detect-DATA-N."""
 
@@ -83,6 +86,9 @@ class DetectOptions:
 
     loss: BoxLoss = "darknet"
     """v1: squared errors of the first YOLO; darknet: YOLOv3's own; bce: cross-entropies; giou, ciou: by overlap."""
+
+    class_gain: float = 1.0
+    """What a wrong class costs, beside a wrong place and a wrong size; more where classes are hard to tell apart."""
 
     ignore: float = 0.7
     """A prediction that overlaps an object by more, without being responsible for it, is not told to be silent."""
@@ -113,6 +119,10 @@ class DetectOptions:
         for name in ("ignore", "overlap"):
             if not 0 < getattr(self, name) <= 1:
                 raise InputError(f"{flag(name)} must be in (0, 1], got {getattr(self, name):g}")
+        if not 0 < self.class_gain <= 100:
+            raise InputError(f"--class-gain must be in (0, 100], got {self.class_gain:g}")
+        if self.anchor_count is not None and not 1 <= self.anchor_count <= 64:
+            raise InputError(f"--anchor-count must be 1 to 64, got {self.anchor_count}")
         if self.model == "rcnn" and (self.multi_scale or self.weights):
             raise InputError("--multi-scale and --weights are for single-shot detectors, not for rcnn")
 

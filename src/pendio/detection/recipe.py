@@ -107,7 +107,7 @@ def _new_task(options: DetectOptions, classes: Sequence[str], anchors: Tensor | 
 
 def _task(options: DetectOptions, network: Network) -> Detector:
     scales = cast("tuple[Scale, ...]", network.module.scales)
-    loss = YoloLoss(options.loss, scales, len(network.classes), ignore=options.ignore)
+    loss = YoloLoss(options.loss, scales, len(network.classes), ignore=options.ignore, class_gain=options.class_gain)
     return Detector(network, loss, suppression=options.suppression, overlap=options.overlap)
 
 

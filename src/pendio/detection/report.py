@@ -10,7 +10,7 @@ from torch import Tensor
 from pendio.data.annotations.boxes import BoxExamples
 from pendio.data.annotations.keeping import image_name
 from pendio.data.examples import Data, Split
-from pendio.descent.report import about_data, closing, draw_training, write_pictures
+from pendio.descent.report import about_data, closing, draw_training
 from pendio.detection.anchors import mean_iou
 from pendio.detection.boxes import centered_iou, pairwise
 from pendio.detection.diagnosis import diagnose_detector
@@ -119,7 +119,7 @@ def write_report(run: Run, task: Any, data: Data) -> None:
     )
     pictures |= _examples(task, split, evaluation)
     pictures["data"] = _training_examples(data)
-    write_pictures(run, pictures)
+    run.write_pictures(pictures)
     summary = evaluation.precision.summary()
     model = run.config.get("options", {}).get("model", "detector")
     subtitle = f"{model} on {data.name}: mAP {summary['map']:.3f}, at an overlap of 0.5 {summary['map50']:.3f}"

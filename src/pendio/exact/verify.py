@@ -6,26 +6,33 @@ from pendio.errors import InputError, did_you_mean
 from pendio.exact import (
     agents,
     ascent,
+    autoencoding,
     classification,
     darknet,
     descent,
     detection,
+    diffusion,
+    flow,
+    gan,
+    latent,
     layers,
     neurons,
     planning,
     policy,
     precision,
+    quality,
     replay,
     segmentation,
     sequences,
+    vae,
 )  # fmt: skip
 from pendio.exact.check import Check, Row
 
 __all__ = ["CHECKS", "verify"]
 
 _ROOMS = (
-    neurons, descent, layers, classification, segmentation, detection, darknet, precision, ascent, sequences, planning,
-    replay, agents, policy,
+    neurons, descent, layers, classification, segmentation, detection, darknet, precision, autoencoding, vae, gan,
+    flow, diffusion, latent, quality, ascent, sequences, planning, replay, agents, policy,
 )  # fmt: skip
 
 CHECKS: dict[str, Check] = {check.name: check for room in _ROOMS for check in room.CHECKS}

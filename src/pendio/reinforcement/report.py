@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from pendio.descent.report import closing, draw_steps, write_pictures
+from pendio.descent.report import closing, draw_steps
 from pendio.errors import InputError
 from pendio.pictures.clouds import draw_cloud
 from pendio.pictures.learning import draw_learning
@@ -33,7 +33,7 @@ def write_report(run: Run, agent: Agent) -> None:
     agent.to("cpu").eval()
     evaluation = evaluate_agent(agent, _EPISODES, _SEED)
     pictures = draw_agent(run, agent)
-    write_pictures(run, pictures)
+    run.write_pictures(pictures)
     result = evaluation.to_dict()
     shown = [Picture(pictures[name], caption) for name, caption in _CAPTIONS.items() if name in pictures]
     about = run.config.get("world", {})

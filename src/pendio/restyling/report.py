@@ -5,7 +5,7 @@ from torch import Tensor
 
 from pendio.data.examples import Data
 from pendio.descent.loop import evaluate
-from pendio.descent.report import about_data, closing, draw_training, write_pictures
+from pendio.descent.report import about_data, closing, draw_training
 from pendio.pictures.grids import draw_grid
 from pendio.pictures.png import image_png
 from pendio.restyling.task import Restyle
@@ -38,7 +38,7 @@ def write_report(run: Run, task: Restyle, data: Data, style: Tensor) -> None:
     pictures = draw_training(run, "style") | {
         "style": image_png(style[0]), "restyled": draw_grid(both, captions, columns=len(after)),
     }  # fmt: skip
-    write_pictures(run, pictures)
+    run.write_pictures(pictures)
     shown = {name: Picture(pictures[name], caption) for name, caption in _CAPTIONS.items() if name in pictures}
     results = Section(
         "Results",

@@ -207,6 +207,15 @@ class Run:
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"'{path}' is damaged: {' '.join(str(error).split())}") from error
 
+    def write_pictures(self, pictures: Mapping[str, bytes]) -> None:
+        """Keep pictures, as PNG files of their names."""
+        folder = self.folder / "pictures"
+        with writing(folder):
+            folder.mkdir(exist_ok=True)
+        for name, png in pictures.items():
+            with replacing(folder / f"{name}.png") as file:
+                file.write(png)
+
     def append(self, record: Mapping[str, Any]) -> None:
         """Add a line to ``metrics.jsonl``."""
         self._append(METRICS, record)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pendio.data.annotations.keeping import image_name
 from pendio.data.examples import Data, Split
-from pendio.descent.report import about_data, closing, draw_training, write_pictures
+from pendio.descent.report import about_data, closing, draw_training
 from pendio.pictures.confusion import draw_confusion
 from pendio.pictures.masks import draw_masks
 from pendio.runs.page import Picture, Section, Table, write_page
@@ -86,7 +86,7 @@ def write_report(run: Run, task: Segmenter, data: Data) -> None:
     pictures["data"] = draw_masks(
         list(sample.inputs), list(sample.targets), None, [""] * len(sample.inputs), task.classes
     )
-    write_pictures(run, pictures)
+    run.write_pictures(pictures)
     shown = {name: Picture(png, _CAPTIONS[name]) for name, png in pictures.items() if name in _CAPTIONS}
     sections = [
         Section("Results", tables=[Table(("metric", "test"), list(metrics.items()))], pictures=_some(shown, "curves")),

@@ -185,6 +185,14 @@ def test_a_batch_costs_what_its_images_do(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_the_gain_of_classes_is_theirs_alone(kind):
+    maps, *truth = batch(3)
+    plain, _ = gradients(YoloLoss(kind, SCALES, CLASSES), maps, *truth)
+    parts, _ = gradients(YoloLoss(kind, SCALES, CLASSES, class_gain=4.0), maps, *truth)
+    torch.testing.assert_close(torch.stack(parts).detach(), torch.stack(plain).detach() * torch.tensor([1.0, 1.0, 4.0]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_bfloat16_and_memory_format_change_nothing_but_digits(kind):
     maps, boxes, labels, crowd = batch(4)
     maps = [raw.bfloat16() for raw in maps]

@@ -32,8 +32,9 @@ SLOPE = 0.1
 EPSILON = 1e-5
 """Added to the variance, under the root."""
 
-_MOMENTUM = 0.01
-"""Share of a batch's statistics that enters the running ones: darknet keeps 0.99 of the old ones."""
+_MOMENTUM = 0.1
+"""Share of a batch's statistics that enters the running ones. darknet's 0.01 is for half a million steps: after a thousand
+its running ones would still be those of a younger network."""
 
 
 class Shape(NamedTuple):

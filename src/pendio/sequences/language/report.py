@@ -5,7 +5,7 @@ import torch
 from pendio.data.examples import Finding
 from pendio.data.text.corpus import Corpus
 from pendio.descent.loop import evaluate
-from pendio.descent.report import closing, draw_training, write_pictures
+from pendio.descent.report import closing, draw_training
 from pendio.pictures.surprise import draw_surprise
 from pendio.runs.page import Picture, Section, Table, write_page
 from pendio.runs.run import REPORT, Run
@@ -38,7 +38,7 @@ def write_report(run: Run, task: Language, corpus: Corpus, text: Text) -> None:
     task.to("cpu").eval()
     metrics = evaluate(task, text.val, batch=128)
     pictures = draw_training(run, "bits_per_byte") | {"surprise": _surprise(task, corpus)}
-    write_pictures(run, pictures)
+    run.write_pictures(pictures)
     shown = {name: Picture(pictures[name], caption) for name, caption in _CAPTIONS.items() if name in pictures}
     rows = [("loss (nats a token)", metrics["loss"]), ("perplexity", metrics["perplexity"]),
             ("bits a byte", metrics["bits_per_byte"]), ("likeliest token came", metrics["accuracy"])]  # fmt: skip

@@ -2,7 +2,7 @@
 
 from pendio.data.text.answers import LabelledData
 from pendio.descent.classes import per_class
-from pendio.descent.report import closing, draw_training, write_pictures
+from pendio.descent.report import closing, draw_training
 from pendio.pictures.confusion import draw_confusion
 from pendio.pictures.lines import draw_lines
 from pendio.runs.page import Picture, Section, Table, write_page
@@ -31,7 +31,7 @@ def write_report(run: Run, task: Tag, data: LabelledData) -> None:
     pictures["answers" if numbers else "confusion"] = (
         _draw_numbers(evaluation) if numbers else draw_confusion(evaluation.confusion, task.classes)
     )
-    write_pictures(run, pictures)
+    run.write_pictures(pictures)
     shown = {name: Picture(pictures[name], caption) for name, caption in _CAPTIONS.items() if name in pictures}
     curves = [shown[name] for name in ("curves", "answers") if name in shown]
     sections = [

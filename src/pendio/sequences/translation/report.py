@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pendio.data.text.pairs import PairData
 from pendio.data.text.tokens import START
-from pendio.descent.report import closing, draw_training, write_pictures
+from pendio.descent.report import closing, draw_training
 from pendio.errors import InputError
 from pendio.pictures.attention import draw_attention, draw_heads
 from pendio.runs.page import Picture, Section, Table, write_page
@@ -94,7 +94,7 @@ def write_report(run: Run, task: Translate, data: PairData) -> None:
     found = evaluate_translator(task, data)
     pictures = draw_training(run, "exact")
     maps = _draw_maps(task, found)
-    write_pictures(run, pictures | {name: picture.png for name, picture in maps.items()})
+    run.write_pictures(pictures | {name: picture.png for name, picture in maps.items()})
     curves = [Picture(pictures["curves"], _CURVES)] if "curves" in pictures else []
     sections = [
         Section("Results", text=_remarks(found), tables=[_results(found)], pictures=curves),

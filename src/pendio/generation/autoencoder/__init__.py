@@ -1,0 +1,1 @@
+"""Autoencoders: compressing, taking noise away, and finding what does not belong."""

@@ -1,0 +1,280 @@
+"""Diffusion as a task: what it learns, and all that can be made with it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pendio.descent.task import Loss, Task
+from pendio.errors import InputError
+from pendio.generation.diffusion.denoising import NetworkDenoiser, Precision, denoised, quantity
+from pendio.generation.diffusion.diagnosis import diagnose_curves_of_diffusion
+from pendio.generation.diffusion.options import Predict, Sampler
+from pendio.generation.diffusion.pictures import draw_samples
+from pendio.generation.diffusion.samplers import Watch, gaussian, invert, run
+from pendio.generation.diffusion.schedules import Level, Schedule
+from pendio.generation.diffusion.unet import DenoisingMLP, DenoisingUNet
+from pendio.nn.network import unit_range
+from pendio.runs.diagnosis import Diagnosis, Evidence
+
+__all__ = ["Diffusion"]
+
+_STEPS = 50
+_CHUNK = 128
+"""Examples that are made at once."""
+
+_BANK = 256
+"""Draws of noise for measuring: the same example meets the same noise at every evaluation."""
+
+_GOLDEN = 0.6180339887498949
+_SHOWN, _SHOWN_STEPS = 20, 10
+
+
+class Diffusion(Task):
+    """Learns to denoise at every level of a schedule, and makes examples by denoising again and again.
+
+    Inside, every channel or feature has mean 0 and variance 1. The loss is the mean squared error of what is predicted, at
+    levels drawn evenly (Ho, Jain and Abbeel, 2020, eq. 14); those of a batch are spread over the schedule, which keeps
+    the expectation and lowers the variance (Kingma et al., 2021).
+
+    Args:
+        network: what learns.
+        schedule: of noise levels.
+        predict: what the network's output means.
+        shape: of an example.
+        mean, std: of each channel or feature.
+        classes: that can be asked for; empty where the network is not told any.
+        frequencies: training examples of each class.
+        label_dropout: share of labels left out in training.
+    """
+
+    levels: Tensor
+    mean: Tensor
+    std: Tensor
+    sums: Tensor
+
+    def __init__(
+        self, network: DenoisingUNet | DenoisingMLP, schedule: Schedule, predict: Predict, shape: Sequence[int],
+        mean: Sequence[float], std: Sequence[float], classes: Sequence[str] = (), frequencies: Sequence[float] = (),
+        label_dropout: float = 0.1,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.network, self.schedule, self.predict_what = network, schedule, predict
+        self.shape, self.classes = tuple(shape), tuple(classes)
+        self.latent = self.shape
+        self.label_dropout = label_dropout
+        self.frequencies = torch.tensor([*map(float, frequencies)] or [1.0] * len(self.classes))
+        form = (-1, 1, 1) if len(self.shape) == 3 else (-1,)
+        self.register_buffer("mean", torch.tensor([*mean]).view(form))
+        self.register_buffer("std", torch.tensor([value or 1.0 for value in std]).view(form))
+        angles = schedule.angles
+        self.register_buffer("levels", torch.stack([angles, angles.cos(), angles.sin()]).float(), persistent=False)
+        self.register_buffer("sums", torch.zeros(4, dtype=torch.float64), persistent=False)
+        self._bank: Tensor | None = None
+
+    # Training
+
+    def standardized(self, inputs: Tensor) -> Tensor:
+        """Images as bytes or in [0, 1], or rows in their own units, as the network sees them."""
+        return (unit_range(inputs) - self.mean) / self.std
+
+    def restored(self, values: Tensor) -> Tensor:
+        """The way back: images are clipped to [0, 1] here, and nowhere before."""
+        out = values * self.std + self.mean
+        return out.clamp(0, 1) if len(self.shape) == 3 else out
+
+    def noised(self, values: Tensor, noise: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """x = a·x₀ + b·ε at levels ``numbers`` (from 0 on), with the angle, and a and b to be broadcast."""
+        angles, *rest = self.levels[:, numbers]
+        a, b = (part.view(-1, *[1] * len(self.shape)) for part in rest)
+        return a * values + b * noise, angles, a, b
+
+    def loss(self, batch: Any) -> Loss:
+        """The mean squared error of what is predicted, at levels drawn anew."""
+        values = self.standardized(batch.inputs)
+        count, total = len(values), self.levels.shape[1]
+        places = (torch.rand((), device=values.device) + torch.arange(count, device=values.device) / count) % 1
+        labels = None
+        if self.classes:
+            dropped = torch.rand(count, device=values.device) < self.label_dropout
+            labels = batch.targets.masked_fill(dropped, len(self.classes))
+        noise = torch.randn_like(values)
+        noised, angles, a, b = self.noised(values, noise, (places * total).long().clamp(max=total - 1))
+        output = self.network(noised, self.network.conditioning(angles, labels))
+        errors = F.mse_loss(output.float(), quantity(self.predict_what, values, noise, a, b), reduction="none")
+        return Loss(errors.flatten(1).mean(1).sum(), count)
+
+    def noise_for(self, indices: Tensor, device: torch.device) -> Tensor:
+        """The noise that examples are measured with, whatever batch they come in."""
+        if self._bank is None:
+            generator = torch.Generator().manual_seed(0)
+            self._bank = torch.randn(_BANK, *self.shape, generator=generator)
+        return self._bank[indices.cpu() % _BANK].to(device)
+
+    def errors(self, batch: Any, numbers: Tensor) -> tuple[Tensor, Tensor]:
+        """Squared errors of a batch at levels ``numbers``, means of each example: of what is predicted, and of x̂₀."""
+        values = self.standardized(batch.inputs)
+        noise = self.noise_for(batch.indices, values.device)
+        noised, angles, a, b = self.noised(values, noise, numbers)
+        output = self.network(
+            noised, self.network.conditioning(angles, batch.targets if self.classes else None)
+        ).float()
+        target = quantity(self.predict_what, values, noise, a, b)
+        found = denoised(self.predict_what, noised, output, a, b)
+        return (output - target).square().flatten(1).mean(1), (found - values).square().flatten(1).mean(1)
+
+    def measure(self, batch: Any) -> None:
+        """Take in held-out examples, each at two levels and with noise of its own that stay the same."""
+        total = self.levels.shape[1]
+        first = (batch.indices.to(self.levels.device).double() * _GOLDEN) % 1
+        for places in (first, (first + 0.5) % 1):
+            numbers = (places * total).long()
+            losses, errors = self.errors(batch, numbers)
+            trivial = self.levels[2, numbers].square()
+            self.sums += torch.stack([losses.sum(), errors.sum(), trivial.sum(), losses.new_tensor(len(losses))])
+
+    def metrics(self) -> dict[str, float]:
+        """The loss, and ``explained``: by how much x̂₀ is better than a guess that knows mean and variance alone (1 is all).
+
+        That guess, a·x of each value by itself, has the error b².
+        """
+        sums = self.sums.clone()
+        self.sums.zero_()
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.all_reduce(sums)
+        loss, error, trivial, count = sums.tolist()
+        return {"loss": loss / count, "explained": 1 - error / trivial}
+
+    def score(self, metrics: dict[str, float]) -> tuple[float, ...]:
+        """The loss: the lower, the better."""
+        return (-metrics["loss"],)
+
+    def diagnose(self, evidence: Evidence) -> list[Diagnosis]:
+        """What a run's curves and gradients tell."""
+        return diagnose_curves_of_diffusion(evidence)
+
+    @torch.no_grad()
+    def pictures(self) -> dict[str, bytes]:
+        """Samples of the deterministic sampler in ten steps, the same noise at every evaluation."""
+        rows = len(self.shape) == 1
+        count = 500 if rows else _SHOWN
+        labels = torch.arange(count) % len(self.classes) if self.classes else None
+        steps = min(_SHOWN_STEPS, len(self.schedule))
+        made = self.sample(count, generator=torch.Generator().manual_seed(0), labels=labels, steps=steps)
+        return {"samples": draw_samples(made, labels)}
+
+    # Making
+
+    def path(self, sampler: Sampler, steps: int | Sequence[int]) -> list[Level]:
+        """The levels that a sampler visits.
+
+        Raises:
+            InputError: the schedule has not so many.
+        """
+        if sampler == "heun" and isinstance(steps, int):
+            return self.schedule.curved_path(steps)
+        return self.schedule.path(steps)
+
+    def denoiser(
+        self, path: Sequence[Level], labels: Tensor | None = None, guidance: float = 1.0,
+        precision: Precision = "float32", ready: Tensor | None = None,
+    ) -> NetworkDenoiser:  # fmt: skip
+        """What takes noise away on this path; see :class:`NetworkDenoiser`."""
+        return NetworkDenoiser(self.network, self.predict_what, path, labels, guidance, precision, ready)
+
+    @torch.no_grad()
+    def sample(
+        self, count: int, *, generator: torch.Generator, labels: Tensor | None = None, temperature: float = 1.0,
+        sampler: Sampler = "deterministic", steps: int | Sequence[int] = _STEPS, guidance: float = 1.0, eta: float = 0.0,
+        precision: Precision = "float32", watch: Watch | None = None,
+    ) -> Tensor:  # fmt: skip
+        """Examples ``(count, *shape)``: images in [0, 1], rows in the data's own units.
+
+        Args:
+            count: how many.
+            generator: of all randomness, on the CPU.
+            labels: ``(count,)`` class numbers, or the number of classes for "any"; None draws them as often as the data
+                has them.
+            temperature: standard deviation of the noise that is begun with.
+            sampler: its name.
+            steps: how many, or the numbers of the levels to visit, falling.
+            guidance: 1 is the class as learned; higher is more typical and less various; 0 forgets the class.
+            eta: of ``ddim``: 0 is deterministic, 1 is ``ddpm``.
+            precision: number format of the network.
+            watch: sees standardised values after each step.
+
+        Raises:
+            InputError: more steps than levels, or labels that there are none for.
+        """
+        self.eval()
+        if not 0 <= eta <= 1:
+            raise InputError(f"--eta must be in [0, 1], got {eta:g}")
+        device = self.levels.device
+        labels = self._drawn_labels(count, generator) if labels is None else self.checked_labels(count, labels)
+        path = self.path(sampler, steps)
+        noise = (torch.randn(count, *self.shape, generator=generator) * temperature).to(device)
+        draw = gaussian(generator, device)
+        made = []
+        for place in range(0, count, _CHUNK):
+            part = noise[place : place + _CHUNK]
+            chosen = None if labels is None else labels[place : place + _CHUNK].to(device)
+            denoiser = self.denoiser(path, chosen, guidance, precision, part)
+            made.append(self.restored(run(sampler, denoiser, part, path, draw=draw, eta=eta, watch=watch)))
+        return torch.cat(made) if made else self.restored(noise)
+
+    def checked_labels(self, count: int, labels: Tensor | None) -> Tensor | None:
+        """Labels as they are, where this model can be asked for them.
+
+        Raises:
+            InputError: it was not told classes, or they are not ``count`` numbers of classes.
+        """
+        if labels is None:
+            return None
+        if not self.classes:
+            raise InputError("this model was not told classes and cannot be asked for one; train with --conditional")
+        if labels.shape != (count,) or (count and not 0 <= int(labels.min()) <= int(labels.max()) <= len(self.classes)):
+            raise InputError(f"labels must be {count} class numbers from 0 to {len(self.classes) - 1}")
+        return labels
+
+    def _drawn_labels(self, count: int, generator: torch.Generator) -> Tensor | None:
+        if not self.classes:
+            return None
+        return torch.multinomial(self.frequencies, max(1, count), True, generator=generator)[:count]
+
+    # Latent space
+
+    def _reversible(self, steps: int) -> list[Level]:
+        """An even path with the cleanest level of all as its last: from there to clean, nearly nothing is lost."""
+        numbers = [round(len(self.schedule) * left / steps) for left in range(steps, 0, -1)]
+        self.schedule.check(steps)
+        return self.schedule.path(numbers if numbers[-1] == 1 else [*numbers, 1])
+
+    @torch.no_grad()
+    def encode(self, inputs: Tensor, labels: Tensor | None = None, steps: int = _STEPS) -> Tensor:
+        """The noise ``(N, *latent)`` that :meth:`decode` makes these examples of.
+
+        Args:
+            inputs: images as bytes or in [0, 1], rows in the data's own units.
+            labels: ``(N,)`` class numbers; None leaves the class untold.
+            steps: of the path.
+        """
+        self.eval()
+        values, path = self.standardized(inputs.to(self.levels.device)), self._reversible(steps)
+        return invert(self._path_denoiser(path, values, labels), values, path)
+
+    @torch.no_grad()
+    def decode(self, codes: Tensor, labels: Tensor | None = None, steps: int = _STEPS) -> Tensor:
+        """Examples ``(N, *shape)`` of noise, by the deterministic sampler; arguments as of :meth:`encode`."""
+        self.eval()
+        codes, path = codes.to(self.levels.device), self._reversible(steps)
+        return self.restored(run("deterministic", self._path_denoiser(path, codes, labels), codes, path))
+
+    def _path_denoiser(self, path: Sequence[Level], values: Tensor, labels: Tensor | None) -> NetworkDenoiser:
+        chosen = self.checked_labels(len(values), labels)
+        return self.denoiser(path, None if chosen is None else chosen.to(values.device), ready=values)
+
+    def predict(self, inputs: Tensor) -> Tensor:
+        """Examples as the model can make them: encoded to noise, and made of it again."""
+        return self.decode(self.encode(inputs))

@@ -1,0 +1,1 @@
+"""Normalising flows: invertible networks whose exact density is what they learn."""

@@ -1,0 +1,167 @@
+"""The options of ``pendio train gan``."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from pendio.descent.plan import Optimizer, Plan, Schedule
+from pendio.errors import InputError, did_you_mean
+from pendio.options import check_types, flag, from_flat, own
+
+__all__ = ["CHANGES", "Game", "GanOptions", "GanPlan"]
+
+Game = Literal["minimax", "non-saturating", "hinge", "wasserstein"]
+
+CHANGES = ("color", "translation", "cutout")
+"""What differentiable augmentation can change, in the order in which it does."""
+
+_INFINITE = float("inf")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GanPlan(Plan):
+    """How to walk down, with what suits a game of two: little memory of old gradients, and an averaged generator."""
+
+    epochs: int = 100
+    """How many times to go through the training examples."""
+
+    batch: int | Literal["all"] | None = None
+    """Examples a step, over all devices together: all is full batch; by default 32, or all if fewer."""
+
+    optimizer: Optimizer = "adam"
+    """Rule that turns gradients into steps."""
+
+    lr: float = 5e-4
+    """Learning rate at the schedule's highest point."""
+
+    beta1: float = 0.5
+    """Share of the old mean of gradients that survives a step of `adam` and `adamw`, in [0, 1)."""
+
+    beta2: float = 0.99
+    """Share of the old mean of squared gradients that survives a step of `adam` and `adamw`, in [0, 1)."""
+
+    weight_decay: float = 0.0
+    """Decay of weights, never of biases and normalisation: decoupled in `adamw`, added to the gradient elsewhere."""
+
+    schedule: Schedule = "linear"
+    """How the learning rate changes over the run."""
+
+    average: Literal["none", "ema", "swa"] = "ema"
+    """Average weights and buffers over steps (`ema`) or over the last epochs (`swa`); the average is what is kept."""
+
+    ema_decay: float = 0.995
+    """Share of the old average that survives a step of `ema`, in [0, 1)."""
+
+    _usual_batch = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class GanOptions:
+    """What to learn to make, and by which game."""
+
+    data: str = "digits"
+    """What to learn: an embedded set, a folder of images, an .npz archive or a CSV table."""
+
+    target: str | None = None
+    """The column of a CSV table that is a label and not a feature."""
+
+    out: str | None = None
+    """The run folder to make; by default the next unused runs/gan-DATA-N."""
+
+    resume: bool = False
+    """Go on in --out where it stopped, with the options it was started with."""
+
+    size: int | None = None
+    """Side in pixels of the images, a multiple of 4 from 8 to 64; by default their own."""
+
+    augment: str = "none"
+    """Comma-separated changes to training images that keep them likely: flip, shift, crop, jitter."""
+
+    diff_augment: str | None = None
+    """Changes to what the discriminator sees, real or made, of color, translation, cutout; by default all of images."""
+
+    conditional: bool = False
+    """Learn each class, so that it can be asked for."""
+
+    model: Literal["auto", "conv", "dense"] = "auto"
+    """Networks of convolutions or of dense layers; by default conv for images and dense for tables."""
+
+    latent: int = 64
+    """Dimensions of the noise that the generator starts from."""
+
+    width: int = 16
+    """Channels of the largest maps of conv; dense layers have eight times as many units."""
+
+    loss: Game = "non-saturating"
+    """The game: minimax as written, non-saturating, hinge, or wasserstein."""
+
+    critic_steps: int = 1
+    """Turns that the discriminator takes for each of the generator."""
+
+    gradient_penalty: float | None = None
+    """Weight λ of (‖∇D‖ − 1)² between real and made; by default 10 in wasserstein, and 0 elsewhere."""
+
+    r1: float = 0.0
+    """Weight γ of γ/2·‖∇D‖² at real examples, which calms the game."""
+
+    spectral_norm: bool | None = None
+    """Divide the discriminator's kernels by their largest singular values; by default in hinge alone."""
+
+    discriminator_lr: float = 1.0
+    """Learning rate of the discriminator, relative to --lr."""
+
+    split_seed: int = 0
+    """Seed of the split where the data brings none; the same for all seeds of training, so that runs compare."""
+
+    plan: Annotated[GanPlan, Parameter(name="*")] = field(default_factory=GanPlan)
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        for name, least, most in (("latent", 1, 4096), ("width", 1, 512), ("critic_steps", 1, 100), ("size", 8, 64)):
+            value = getattr(self, name)
+            if value is not None and not least <= value <= most:
+                raise InputError(f"{flag(name)} must be {least} to {most}, got {value}")
+        if self.size is not None and self.size % 4:
+            raise InputError(f"--size must be a multiple of 4, got {self.size}")
+        for name in ("gradient_penalty", "r1"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < _INFINITE:
+                raise InputError(f"{flag(name)} must not be negative, got {value:g}")
+        if not 0 < self.discriminator_lr < _INFINITE:
+            raise InputError(f"--discriminator-lr must be greater than 0, got {self.discriminator_lr:g}")
+        for change in self.changes(images=True):
+            if change not in CHANGES:
+                raise InputError(f"unknown change '{change}' in --diff-augment: {did_you_mean(change, CHANGES)}")
+
+    def changes(self, images: bool) -> tuple[str, ...]:
+        """What differentiable augmentation changes; what nobody chose is everything of images, and nothing else."""
+        if self.diff_augment is None:
+            return CHANGES if images else ()
+        return tuple(name.strip() for name in self.diff_augment.split(",") if name.strip() not in ("", "none"))
+
+    @property
+    def penalty(self) -> float:
+        """λ of the gradient penalty."""
+        if self.gradient_penalty is not None:
+            return self.gradient_penalty
+        return 10.0 if self.loss == "wasserstein" else 0.0
+
+    @property
+    def normalized(self) -> bool:
+        """Whether the discriminator's kernels are divided by their spectral norms."""
+        return self.loss == "hinge" if self.spectral_norm is None else self.spectral_norm
+
+    @staticmethod
+    def of(options: Mapping[str, Any]) -> "GanOptions":
+        """Options from flat names and values, as in a config file.
+
+        Raises:
+            InputError: a name is unknown, or a value is out of range.
+        """
+        return from_flat(GanOptions, options)
+
+    def own(self) -> dict[str, Any]:
+        """The options by name, without those of the plan."""
+        return own(self)

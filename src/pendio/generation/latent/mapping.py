@@ -1,0 +1,143 @@
+"""From the latent space of one trained model to that of another: how well, and from how few examples."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from pendio.data.examples import Data
+from pendio.errors import InputError
+from pendio.generation.latent.codes import Codes, decoded, encoded
+from pendio.generation.latent.maps import LinearMap, MapMethod, d_optimal, procrustes, random_support, ridge
+from pendio.generation.making import Latent
+
+__all__ = ["Choice", "MapError", "Mapping", "check_same_data", "study_map"]
+
+Choice = Literal["random", "d-optimal"]
+
+_MUCH = 1.5
+"""Times the target's own error that a mapped reconstruction may have."""
+
+
+@dataclass(frozen=True)
+class MapError:
+    """Held-out errors of a map, means of squares: of latents in units of the target codes' variance.
+
+    Attributes:
+        support: examples it was fitted on.
+        source: R, of the source's own reconstruction.
+        latent: L, of the mapped codes: 0 is exact, 1 as good as the mean.
+        mapped: M, of what the target makes of mapped codes.
+        own: of the target's own reconstruction.
+    """
+
+    support: int
+    source: float
+    latent: float
+    mapped: float
+    own: float
+
+    @property
+    def ratio(self) -> float:
+        """M over the target's own error."""
+        return self.mapped / max(self.own, 1e-12)
+
+    def to_dict(self) -> dict[str, Any]:
+        """By name."""
+        return {**asdict(self), "ratio": self.ratio}
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """Maps from growing supports.
+
+    Attributes:
+        errors: one for each support size, growing; the last is that of ``map``.
+        map: the last.
+        inputs: held-out examples ``(N, *shape)``.
+        source: the source's reconstructions of them.
+        mapped: what the target makes of the mapped codes.
+        own: the target's own reconstructions.
+        warning: that the support was too small; empty where it was not.
+    """
+
+    errors: tuple[MapError, ...]
+    map: LinearMap
+    inputs: Tensor
+    source: Tensor
+    mapped: Tensor
+    own: Tensor
+    warning: str
+
+
+def check_same_data(source: Data, target: Data) -> None:
+    """Raises:
+    InputError: two runs learned from different data, which has no map.
+    """
+    if source.name != target.name or tuple(source.shape) != tuple(target.shape):
+        first, second = (f"'{data.name}' of shape {'×'.join(map(str, data.shape))}" for data in (source, target))
+        raise InputError(f"a map is between runs of the same data, got {first} and {second}; train both with the same "
+                         "--data and --size")  # fmt: skip
+
+
+def study_map(
+    source: Latent, target: Latent, data: Data, *, sizes: Sequence[int] | None = None, method: MapMethod = "ridge",
+    choice: Choice = "d-optimal", seed: int = 0, most: int = 2000,
+) -> Mapping:  # fmt: skip
+    """Fit maps on supports of training examples, and measure them on validation examples.
+
+    Args:
+        source: where codes come from.
+        target: whose codes they become.
+        data: of both.
+        sizes: of the supports; by default ½, 1, 2 and 4 times the dimensions of the source.
+        method: ``ridge`` or ``procrustes``.
+        choice: of the support.
+        seed: of a random support.
+        most: examples of a split to use.
+
+    Raises:
+        InputError: a support is of less than two or of more examples than there are.
+    """
+    seen = encoded(source, data, "train", most=most)
+    count, width = seen.values.shape
+    wanted = sorted(set(sizes or (min(max(2, width * k // 2), count) for k in (1, 2, 4, 8))))
+    if wanted[0] < 2 or wanted[-1] > count:
+        raise InputError(f"--support must be 2 to {count}, the training examples of '{data.name}', got "
+                         f"{wanted[0] if wanted[0] < 2 else wanted[-1]}")  # fmt: skip
+    held = encoded(source, data, "val", most=most)
+    aim, held_aim = _codes(target, seen), _codes(target, held)
+    own, source_made = decoded(target, held_aim), decoded(source, held.values)
+    spread = (held_aim - held_aim.mean(0)).square().mean()
+    errors = []
+    for size in wanted:
+        chosen = random_support(count, size, seed) if choice == "random" else d_optimal(seen.values, size)
+        fit = (ridge if method == "ridge" else procrustes)(seen.values[chosen], aim[chosen])
+        codes = fit(held.values)
+        mapped = decoded(target, codes)
+        errors.append(MapError(
+            size, _error(source_made, held.inputs), float((codes - held_aim).square().mean() / spread.clamp(min=1e-12)),
+            _error(mapped, held.inputs), _error(own, held.inputs),
+        ))  # fmt: skip
+    return Mapping(tuple(errors), fit, held.inputs, source_made, mapped, own, _warning(errors[-1], width))
+
+
+def _codes(task: Latent, codes: Codes) -> Tensor:
+    with torch.no_grad():
+        return torch.cat([task.encode(part).flatten(1).cpu().double() for part in codes.inputs.split(256)])
+
+
+def _error(made: Tensor, real: Tensor) -> float:
+    return float((made - real).square().mean())
+
+
+def _warning(last: MapError, width: int) -> str:
+    if last.support <= width:
+        return (f"the support of {last.support} examples is too small to tell all {width} dimensions of the source "
+                f"apart; take --support {4 * width}")  # fmt: skip
+    if last.ratio > _MUCH and last.support < 4 * width:
+        return (f"mapped reconstructions have {last.ratio:.2f} times the target's own error: the support of "
+                f"{last.support} may be too small; take --support {4 * width}")  # fmt: skip
+    return ""

@@ -1,0 +1,1 @@
+"""Variational autoencoders: a latent space with a density, and a decoder that makes examples of it."""
