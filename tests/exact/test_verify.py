@@ -16,6 +16,7 @@ from . import (
     slips_of_flow,
     slips_of_gan,
     slips_of_latent,
+    slips_of_manifold,
     slips_of_precision,
     slips_of_quality,
     slips_of_segmentation,
@@ -480,7 +481,7 @@ SABOTAGE = {
 }
 for slips in (
     slips_of_sequences, slips_of_segmentation, slips_of_detection, slips_of_darknet, slips_of_precision,
-    slips_of_autoencoding, slips_of_vae, slips_of_gan, slips_of_flow, slips_of_diffusion, slips_of_latent,
+    slips_of_autoencoding, slips_of_manifold, slips_of_vae, slips_of_gan, slips_of_flow, slips_of_diffusion, slips_of_latent,
     slips_of_quality,
 ):  # fmt: skip
     SABOTAGE |= slips.SABOTAGE

@@ -12,6 +12,7 @@ import pendio.cli.dreaming
 import pendio.cli.generating
 import pendio.cli.latent
 import pendio.cli.looking
+import pendio.cli.measuring
 import pendio.cli.playing
 import pendio.cli.principles
 import pendio.cli.sampling

@@ -191,7 +191,7 @@ def traverse(
 
 @latent.command
 def edit(
-    run: str, *, attribute: str, at: Indices = (0, 1, 2, 3), strength: float = 3.0, steps: int = 7, method: Method = "lda",
+    run: str, *, attribute: str, at: Indices = (0, 1, 2, 3), strength: float = 3.0, steps: int = 7, method: Method = "mean",
     most: int = 1000, data: str | None = None, out: Path | None = None, json_: Json = False,
 ) -> None:  # fmt: skip
     """Move examples towards a class, and measure what else moves.

@@ -16,6 +16,7 @@ from pendio.exact import (
     gan,
     latent,
     layers,
+    manifold,
     neurons,
     planning,
     policy,
@@ -31,7 +32,7 @@ from pendio.exact.check import Check, Row
 __all__ = ["CHECKS", "verify"]
 
 _ROOMS = (
-    neurons, descent, layers, classification, segmentation, detection, darknet, precision, autoencoding, vae, gan,
+    neurons, descent, layers, classification, segmentation, detection, darknet, precision, autoencoding, manifold, vae, gan,
     flow, diffusion, latent, quality, ascent, sequences, planning, replay, agents, policy,
 )  # fmt: skip
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from pendio.errors import InputError
 from pendio.runs.files import writing
 from pendio.runs.page import write_page
-from pendio.tour import acting, classifying, looking, neurons, seeing, sequences
+from pendio.tour import acting, classifying, generating, looking, neurons, seeing, sequences
 from pendio.tour.stop import Stop
 
 __all__ = ["STOPS", "tour"]
@@ -60,6 +60,7 @@ STOPS = (
     Stop("Teach an old network new classes", classifying.textures),
     Stop("Name what is in a picture", classifying.photos),
     Stop("See where", seeing.seeing),
+    Stop("Make new ones", generating.generating),
     Stop("Look inside", looking.inside),
     Stop("Dream and paint", looking.dreams),
     Stop("Change its mind", looking.fooled),

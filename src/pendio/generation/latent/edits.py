@@ -64,11 +64,13 @@ def edit(
     *,
     strength: float = 3.0,
     steps: int = 7,
-    method: Method = "lda",
+    method: Method = "mean",
 ) -> Edit:
     """Move examples towards attribute number ``wanted``, and measure what else moves.
 
-    Scores are those of the edited examples as the model encodes them again: what an edit does, not what it should do.
+    Scores are linear discriminants of the edited examples' codes, as the model encodes them again: what an edit does, not
+    what it should do. The difference of means leads to where examples with the attribute are; a discriminant tells them
+    apart best, and may lead out of all examples.
 
     Args:
         task: with the latent space.
@@ -86,7 +88,7 @@ def edit(
     start = codes.values[chosen]
     path = start + strengths[:, None, None] * spread * direction
     examples = decoded(task, path.flatten(0, 1)).unflatten(0, path.shape[:2])
-    probes = fit_probes(codes.values, attributes, method)
+    probes = fit_probes(codes.values, attributes)
     with torch.no_grad():
         ends = [task.encode(examples[step]).flatten(1).cpu().double() for step in (0, -1)]
     change = probes.scores(ends[1]) - probes.scores(ends[0])

@@ -1,0 +1,1 @@
+"""The manifold that data lies on or near."""
