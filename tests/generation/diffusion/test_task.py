@@ -155,7 +155,7 @@ def test_pictures_do_not_touch_the_global_generator():
     torch.manual_seed(3)
     assert torch.equal(after, torch.rand(1))
     assert drawn == task.pictures()["samples"]
-    assert pixels(drawn).shape == (2 * 72, 10 * 72, 3)
+    assert pixels(drawn).shape == (2 * 50 + 2, 10 * 50 + 2, 3)
 
 
 def test_labels_are_drawn_as_often_as_the_data_has_them():
