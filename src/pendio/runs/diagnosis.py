@@ -226,7 +226,8 @@ def _exploding(evidence: Evidence) -> Diagnosis | None:
     shares = _gradient_shares(evidence)
     share = shares[-1 - len(shares) // 4] if shares else 1.0
     steps = [step for layers in evidence.layers for step in layers.values()]
-    largest = max((step.gradient / max(step.weight, 1e-30) for step in steps), default=0.0)
+    # What begins at zero, as the last layer of a residual branch may, has no weight to be compared with yet.
+    largest = max((step.gradient / step.weight for step in steps if step.weight > 0), default=0.0)
     if share < 1e3 and largest < 1e3:
         return None
     first, _ = _ends(evidence)

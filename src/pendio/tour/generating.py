@@ -24,7 +24,8 @@ def generating(out: Path) -> Section:
     return Section(
         "Make new ones",
         text="A variational autoencoder learns how digits are distributed: from codes drawn at random it makes digits that "
-        "nobody wrote. An autoencoder that was shown spoilt digits, and asked for whole ones, takes noise away.",
+        "nobody wrote; in half a minute it only begins to. An autoencoder that was shown spoilt digits, and asked for whole "
+        "ones, takes noise away.",
         code="pendio train vae --data digits --size 16\npendio sample tour/digits-vae -n 64\n"
         "pendio train diffuse --data digits --size 16 --conditional\n"
         "pendio train autoencode --data digits --corrupt gaussian",
