@@ -12,7 +12,7 @@ from pendio.data.augment import Augment, parse_augment
 from pendio.data.examples import Data, Resident, Split
 from pendio.errors import InputError
 
-__all__ = ["GREYS", "open_examples"]
+__all__ = ["GREYS", "check_classes", "open_examples"]
 
 GREYS = 256
 """Values of a pixel's channel."""
@@ -87,3 +87,14 @@ def _check_values(data: Data) -> None:
     low, high = float(train.inputs.min()), float(train.inputs.max())
     if low == high and len(train.inputs) > 1:
         raise InputError(f"all examples of '{data.name}' are the same: every value is {low:g}")
+
+
+def check_classes(data: Data) -> None:
+    """Whether classes can be told apart, and asked for.
+
+    Raises:
+        InputError: there are less than two.
+    """
+    if len(data.classes) < 2:
+        raise InputError(f"--conditional needs data of two classes at least, and '{data.name}' has "
+                         f"{len(data.classes)}; leave it out")  # fmt: skip

@@ -7,10 +7,22 @@ an example's code and score are its own.
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 from torch import Tensor, nn
 
-__all__ = ["ConvDecoder", "ConvEncoder", "DenseDecoder", "DenseEncoder"]
+from pendio.data.examples import Data
+from pendio.errors import InputError
+
+__all__ = [
+    "ConvDecoder", "ConvEncoder", "DenseDecoder", "DenseEncoder", "Form", "check_form", "coders", "is_convolutional",
+]  # fmt: skip
+
+Form = Literal["auto", "conv", "dense"]
+"""Networks of convolutions or of dense layers; ``auto`` takes the first for images and the second for tables."""
+
+_UNITS = 16
+"""Units of a dense layer for each channel that the finest maps of a convolutional network would have."""
 
 _GROUPS = 8
 """Channels that are normalised together, at most."""
@@ -101,3 +113,45 @@ class DenseDecoder(nn.Sequential):
 
 def _hidden(inputs: int, width: int) -> tuple[nn.Module, ...]:
     return nn.Linear(inputs, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
+
+
+def is_convolutional(form: Form, shape: Sequence[int]) -> bool:
+    """Whether examples of this shape get convolutions."""
+    return form == "conv" or (form == "auto" and len(shape) == 3)
+
+
+def check_form(form: Form, data: Data, most: int | None = None) -> None:
+    """Whether networks of this form can take the data's examples.
+
+    Args:
+        form: what ``--model`` says.
+        data: what shall be learned.
+        most: the largest side that convolutions take; None for any.
+
+    Raises:
+        InputError: they cannot; the message says why.
+    """
+    if form == "conv" and len(data.shape) != 3:
+        raise InputError(f"--model conv is for images, and '{data.name}' has none; use dense")
+    if not is_convolutional(form, data.shape):
+        return
+    _, height, width = data.shape
+    if height != width or height % 4 or height < 8 or (most is not None and height > most):
+        limits = "" if most is None else f" from 8 to {most}"
+        raise InputError(f"the images of '{data.name}' are {height}×{width}: convolutions need a side of a multiple "
+                         f"of 4{limits}; bring them to one with --size, or use --model dense")  # fmt: skip
+
+
+def coders(form: Form, shape: Sequence[int], width: int, out: int, latent: int) -> tuple[nn.Module, nn.Module]:
+    """An encoder of examples to ``out`` numbers, and a decoder of ``latent``.
+
+    Args:
+        form: see :func:`is_convolutional`.
+        shape: of an example.
+        width: channels of the finest maps; dense layers have sixteen times as many units.
+        out, latent: see above.
+    """
+    if is_convolutional(form, shape):
+        channels, size, _ = shape
+        return ConvEncoder(channels, size, width, out), ConvDecoder(latent, channels, size, width)
+    return DenseEncoder(shape, _UNITS * width, out), DenseDecoder(latent, shape, _UNITS * width)

@@ -179,8 +179,9 @@ def _lr_high(evidence: Evidence) -> Diagnosis | None:
     ratios = [_largest_ratio(layers) for layers in evidence.layers]
     if not losses or not ratios:
         return None
-    wild = any(not math.isfinite(loss) for loss in losses) or max(losses) > 5 * losses[0]
-    thrown = max(ratios) > 0.3 and (min(losses) > 0.5 * losses[0] or losses[0] > 20)
+    # By what factor a loss changed means something of positive ones alone: log densities may be of either sign.
+    wild = any(not math.isfinite(loss) for loss in losses) or max(losses) > 5 * losses[0] > 0
+    thrown = max(ratios) > 0.3 and min(losses) > 0 and (min(losses) > 0.5 * losses[0] or losses[0] > 20)
     if not wild and not thrown:
         return None
     return Diagnosis(

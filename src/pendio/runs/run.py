@@ -159,6 +159,10 @@ class Run:
             problem = " ".join(str(error).split(":", 1)[-1].split())
             raise InputError(f"the weights in '{self.folder}' do not fit its config: {problem[:200]}") from error
 
+    def refill(self, module: nn.Module) -> None:
+        """The opposite of :meth:`fill`: keep what was fitted after training with the weights of the best evaluation."""
+        write_weights(self.folder / WEIGHTS["best"], module.state_dict())
+
     @property
     def recipe(self) -> str:
         """The task of ``pendio train`` that left this folder; empty where the config does not say."""

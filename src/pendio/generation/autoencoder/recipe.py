@@ -5,27 +5,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from pendio.data.arrays import channel_statistics
 from pendio.data.examples import Data, Resident
 from pendio.descent.devices import leave_processes
 from pendio.descent.loop import fit
 from pendio.errors import InputError, did_you_mean
-from pendio.generation.autoencoder.anomaly import conformal_threshold
+from pendio.generation.autoencoder.anomaly import conformal_rank, conformal_threshold
 from pendio.generation.autoencoder.options import AutoencodeOptions
 from pendio.generation.autoencoder.report import write_report
 from pendio.generation.autoencoder.task import Autoencoder
 from pendio.generation.examples import open_examples
-from pendio.generation.networks import ConvDecoder, ConvEncoder, DenseDecoder, DenseEncoder
+from pendio.generation.networks import check_form, coders
 from pendio.options import saved
-from pendio.runs.files import write_weights
-from pendio.runs.run import WEIGHTS, Run, next_folder
+from pendio.runs.run import Run, next_folder
 
 __all__ = ["load_autoencoder", "open_data", "run_options", "train_autoencoder"]
-
-_UNITS = 16
-"""Units of a dense layer for each channel that a convolution would have."""
 
 
 def train_autoencoder(options: AutoencodeOptions, progress: bool = True) -> Run:
@@ -39,7 +34,7 @@ def train_autoencoder(options: AutoencodeOptions, progress: bool = True) -> Run:
         InputError: an option does not fit the data; the message says which.
     """
     data = open_data(options)
-    conformal_threshold(torch.zeros(len(data.val)), options.false_alarms)  # before hours of training, not after
+    conformal_rank(len(data.val), options.false_alarms)  # before hours of training, not after
     task = _new_task(options, data.describe())
     config = {"recipe": "autoencode", "options": saved(options), "data": data.describe()}
     out = Path(options.out) if options.out else next_folder("autoencode", options.data)
@@ -56,7 +51,7 @@ def _calibrate(run: Run, task: Autoencoder, data: Data, false_alarms: float) -> 
     task.to("cpu").eval()
     scores = torch.cat([task.strangeness(batch.inputs.cpu()) for batch in data.val.batches(256)])
     task.threshold.fill_(conformal_threshold(scores, false_alarms))
-    write_weights(run.folder / WEIGHTS["best"], task.state_dict())
+    run.refill(task)
 
 
 def _new_task(options: AutoencodeOptions, facts: Any) -> Autoencoder:
@@ -65,25 +60,12 @@ def _new_task(options: AutoencodeOptions, facts: Any) -> Autoencoder:
     images = len(shape) == 3
     with torch.random.fork_rng():
         torch.manual_seed(options.plan.seed)
-        encoder, decoder = _networks(options, shape)
+        encoder, decoder = coders(options.model, shape, options.width, options.latent, options.latent)
     normal = None if options.normal is None else list(facts["classes"]).index(options.normal)
     return Autoencoder(
         encoder, decoder, options.latent, shape, () if images else mean, () if images else std,
         options.corrupt, options.level, normal,
     )  # fmt: skip
-
-
-def _networks(options: AutoencodeOptions, shape: tuple[int, ...]) -> tuple[nn.Module, nn.Module]:
-    if _convolutional(options, shape):
-        channels, size, _ = shape
-        encoder = ConvEncoder(channels, size, options.width, options.latent)
-        return encoder, ConvDecoder(options.latent, channels, size, options.width)
-    units = _UNITS * options.width
-    return DenseEncoder(shape, units, options.latent), DenseDecoder(options.latent, shape, units)
-
-
-def _convolutional(options: AutoencodeOptions, shape: tuple[int, ...]) -> bool:
-    return options.model == "conv" or (options.model == "auto" and len(shape) == 3)
 
 
 def open_data(options: AutoencodeOptions, data: str | None = None) -> Data:
@@ -98,13 +80,7 @@ def open_data(options: AutoencodeOptions, data: str | None = None) -> Data:
         options.data if data is None else data, size=options.size, augment=options.augment if data is None else "none",
         target=options.target, labels=options.normal is not None, seed=options.split_seed,
     )  # fmt: skip
-    if options.model == "conv" and len(opened.shape) != 3:
-        raise InputError(f"--model conv is for images, and '{opened.name}' has none; use dense")
-    if _convolutional(options, opened.shape):
-        _, height, width = opened.shape
-        if height != width or height % 4 or height < 8:
-            raise InputError(f"the images of '{opened.name}' are {height}×{width}: convolutions need a side of a multiple "
-                             "of 4; bring them to one with --size, or use --model dense")  # fmt: skip
+    check_form(options.model, opened)
     return opened if options.normal is None or data is not None else _normal_alone(opened, options.normal)
 
 

@@ -12,6 +12,7 @@ from pendio.descent.task import Loss, Task
 from pendio.generation.autoencoder.anomaly import separation
 from pendio.generation.autoencoder.corruption import corrupt
 from pendio.generation.autoencoder.options import Corruption
+from pendio.generation.rows import Standard
 from pendio.nn.network import unit_range
 from pendio.pictures.tiles import tiled
 
@@ -74,8 +75,6 @@ class Autoencoder(Task):
     """
 
     threshold: Tensor
-    center: Tensor
-    scale: Tensor
 
     def __init__(
         self, encoder: nn.Module, decoder: nn.Module, latent: int, shape: Sequence[int], mean: Sequence[float] = (),
@@ -87,8 +86,7 @@ class Autoencoder(Task):
         self.shape = tuple(shape)
         self.corruption, self.level, self.normal = corruption, level, normal
         self.register_buffer("threshold", torch.tensor(float("inf")))
-        self.register_buffer("center", torch.tensor(list(mean)), persistent=False)
-        self.register_buffer("scale", torch.tensor([value or 1.0 for value in std]), persistent=False)
+        self.standard = Standard(mean, std)
         self.tally = _Tally()
         self._held: Tensor | None = None
 
@@ -99,11 +97,11 @@ class Autoencoder(Task):
 
     def prepare(self, inputs: Tensor) -> Tensor:
         """Examples as the encoder wants them: images in [0, 1], tables standardised."""
-        return unit_range(inputs) if self.is_image else (inputs - self.center) / self.scale
+        return unit_range(inputs) if self.is_image else self.standard(inputs)
 
     def restore(self, values: Tensor) -> Tensor:
         """The opposite of :meth:`prepare`, of what was decoded."""
-        return values.clamp(0, 1) if self.is_image else values * self.scale + self.center
+        return values.clamp(0, 1) if self.is_image else self.standard.inverse(values)
 
     def _reconstructed(self, examples: Tensor) -> Tensor:
         made: Tensor = self.decoder(self.encoder(examples)).float()

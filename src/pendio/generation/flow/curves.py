@@ -1,7 +1,5 @@
 """What the curves of a normalising flow tell."""
 
-import math
-
 from pendio.runs.diagnosis import Diagnosis, Evidence, diagnose_curves
 
 __all__ = ["diagnose_flow_curves"]
@@ -16,9 +14,4 @@ _FITTING = {
 
 def diagnose_flow_curves(evidence: Evidence) -> list[Diagnosis]:
     """What a run's curves and gradients tell, before or after its end; empty where nothing went wrong."""
-    found = diagnose_curves(evidence, _FITTING, ())
-    losses = [float(record["loss"]) for record in evidence.history]
-    if losses and all(math.isfinite(loss) for loss in losses) and min(losses) <= 0:
-        # The rule asks by which factor the loss rose, and a log density may be negative.
-        found = [one for one in found if one.kind != "lr-too-high"]
-    return found
+    return diagnose_curves(evidence, _FITTING, ())

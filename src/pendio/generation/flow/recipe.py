@@ -9,7 +9,7 @@ from pendio.data.examples import Data
 from pendio.descent.devices import leave_processes
 from pendio.descent.loop import fit
 from pendio.errors import InputError
-from pendio.generation.examples import open_examples
+from pendio.generation.examples import check_classes, open_examples
 from pendio.generation.flow.models import image_flow, vector_flow
 from pendio.generation.flow.options import FlowOptions
 from pendio.generation.flow.pixels import Pixels, grey_levels
@@ -83,9 +83,8 @@ def open_data(options: FlowOptions, data: str | None = None) -> Data:
         options.data if data is None else data, size=options.size, augment=options.augment if data is None else "none",
         labels=options.conditional, target=options.target, seed=options.split_seed,
     )  # fmt: skip
-    if options.conditional and len(opened.classes) < 2:
-        raise InputError(f"--conditional needs data of two classes at least, and '{opened.name}' has "
-                         f"{len(opened.classes)}; leave it out")  # fmt: skip
+    if options.conditional:
+        check_classes(opened)
     model, shape = _model(options, opened.shape), opened.shape
     if len(shape) == 3 and model in ("glow", "realnvp") and (shape[1] % 2 or shape[2] % 2):
         raise InputError(f"the images of '{opened.name}' are {shape[1]}×{shape[2]}: --model {model} halves sides, which "

@@ -13,6 +13,7 @@ from pendio.errors import InputError
 from pendio.generation.flow.curves import diagnose_flow_curves
 from pendio.generation.flow.pixels import Pixels, bits_per_dimension
 from pendio.generation.flow.transforms import Transform, initialize
+from pendio.generation.rows import Standard
 from pendio.nn.network import unit_range
 from pendio.pictures.tiles import tiled
 from pendio.runs.diagnosis import Diagnosis, Evidence
@@ -44,8 +45,6 @@ class Flow(Task):
         latent: shape of a code: D numbers, and with classes a weight of each after them.
     """
 
-    center: Tensor
-    scale: Tensor
     shares: Tensor
 
     def __init__(
@@ -57,9 +56,7 @@ class Flow(Task):
         self.shape, self.classes = tuple(shape), tuple(classes)
         self.dimensions = int(torch.Size(shape).numel())
         self.latent: tuple[int, ...] = (self.dimensions + len(self.classes),)
-        self.register_buffer("center", torch.tensor(list(mean)), persistent=False)
-        # A feature that never changes is left as it is.
-        self.register_buffer("scale", torch.tensor([value or 1.0 for value in std]), persistent=False)
+        self.standard = Standard(mean, std)
         self.register_buffer("shares", torch.tensor(list(shares) or [1.0] * len(self.classes)), persistent=False)
         self.mean_nll = MeanMetric(nan_strategy="disable")
 
@@ -74,12 +71,12 @@ class Flow(Task):
         """
         if self.pixels is not None:
             return self.pixels.to_line(self.pixels.dequantize(unit_range(inputs), noise))
-        values = (inputs - self.center) / self.scale
-        return values, -self.scale.log().sum().expand(len(inputs))
+        values = self.standard(inputs)
+        return values, -self.standard.scale.log().sum().expand(len(inputs))
 
     def restore(self, values: Tensor) -> Tensor:
         """The opposite of :meth:`prepare`."""
-        return values * self.scale + self.center if self.pixels is None else self.pixels.to_images(values)
+        return self.standard.inverse(values) if self.pixels is None else self.pixels.to_images(values)
 
     def context_of(self, labels: Tensor | None) -> Tensor | None:
         """Weights of classes ``(N, K)`` of labels ``(N,)``; None where there are no classes."""

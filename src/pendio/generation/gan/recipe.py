@@ -10,7 +10,7 @@ from pendio.data.examples import Data
 from pendio.descent.devices import leave_processes
 from pendio.descent.loop import fit
 from pendio.errors import InputError
-from pendio.generation.examples import open_examples
+from pendio.generation.examples import check_classes, open_examples
 from pendio.generation.gan.networks import (
     Discriminator,
     conv_discriminator,
@@ -22,6 +22,7 @@ from pendio.generation.gan.networks import (
 from pendio.generation.gan.options import GanOptions
 from pendio.generation.gan.report import write_report
 from pendio.generation.gan.task import Gan, Rules
+from pendio.generation.networks import check_form, is_convolutional
 from pendio.options import saved
 from pendio.runs.run import Run, next_folder
 
@@ -79,15 +80,11 @@ def _new_task(options: GanOptions, facts: Any, shares: list[float]) -> Gan:
 
 
 def _networks(options: GanOptions, shape: tuple[int, ...], classes: int) -> tuple[nn.Module, Discriminator]:
-    if _convolutional(options, shape):
+    if is_convolutional(options.model, shape):
         return (conv_generator(options.latent, shape, options.width, classes),
                 conv_discriminator(shape, options.width, classes))  # fmt: skip
     units = _UNITS * options.width
     return dense_generator(options.latent, shape, units, classes), dense_discriminator(shape, units, classes)
-
-
-def _convolutional(options: GanOptions, shape: tuple[int, ...]) -> bool:
-    return options.model == "conv" or (options.model == "auto" and len(shape) == 3)
 
 
 def open_data(options: GanOptions, data: str | None = None) -> Data:
@@ -101,18 +98,11 @@ def open_data(options: GanOptions, data: str | None = None) -> Data:
         labels=options.conditional, target=options.target, seed=options.split_seed,
     )  # fmt: skip
     images = len(opened.shape) == 3
-    if options.conditional and len(opened.classes) < 2:
-        raise InputError(f"--conditional needs data of two classes at least, and '{opened.name}' has "
-                         f"{len(opened.classes)}; leave it out")  # fmt: skip
+    if options.conditional:
+        check_classes(opened)
     if not images and options.changes(images):
         raise InputError(f"--diff-augment is for images, and '{opened.name}' has none; leave it out")
-    if options.model == "conv" and not images:
-        raise InputError(f"--model conv is for images, and '{opened.name}' has none; use dense")
-    if _convolutional(options, opened.shape):
-        _, height, width = opened.shape
-        if height != width or height % 4 or not 8 <= height <= 64:
-            raise InputError(f"the images of '{opened.name}' are {height}×{width}: convolutions need a side of a multiple "
-                             "of 4 from 8 to 64; bring them to one with --size, or use --model dense")  # fmt: skip
+    check_form(options.model, opened, most=64)
     return opened
 
 

@@ -18,6 +18,7 @@ from pendio.generation.gan.games import discriminator_losses, generator_losses, 
 from pendio.generation.gan.inversion import inverted
 from pendio.generation.gan.options import Game
 from pendio.generation.quality.kernel import kernel_distance
+from pendio.generation.rows import Standard
 from pendio.nn.network import unit_range
 from pendio.pictures.tiles import tiled
 from pendio.runs.diagnosis import Diagnosis, Evidence
@@ -74,8 +75,6 @@ class Gan(Task):
         latent: shape of a code: L values of noise, and with classes K weights of classes after them.
     """
 
-    center: Tensor
-    scale: Tensor
     shares: Tensor
 
     def __init__(
@@ -91,9 +90,7 @@ class Gan(Task):
         self.latent: tuple[int, ...] = (latent + len(self.classes),)
         self.components = Components(self.shape)
         self.register_buffer("shares", torch.tensor(list(shares) or [1.0] * len(self.classes)), persistent=False)
-        self.register_buffer("center", torch.tensor(list(mean)), persistent=False)
-        # A feature that never changes is left as it is.
-        self.register_buffer("scale", torch.tensor([value or 1.0 for value in std]), persistent=False)
+        self.standard = Standard(mean, std)
         self.features, self.logits, self.labels = (CatMetric(nan_strategy="disable") for _ in range(3))
         self._turn = 0
 
@@ -113,11 +110,11 @@ class Gan(Task):
 
     def prepare(self, inputs: Tensor) -> Tensor:
         """Examples as the discriminator wants them: images in [−1, 1], tables standardised."""
-        return 2 * unit_range(inputs) - 1 if self.is_image else (inputs - self.center) / self.scale
+        return 2 * unit_range(inputs) - 1 if self.is_image else self.standard(inputs)
 
     def restore(self, made: Tensor) -> Tensor:
         """The opposite of :meth:`prepare`, of what the generator made."""
-        return ((made + 1) / 2).clamp(0, 1) if self.is_image else made * self.scale + self.center
+        return ((made + 1) / 2).clamp(0, 1) if self.is_image else self.standard.inverse(made)
 
     def weights_of(self, labels: Tensor | None) -> Tensor | None:
         """Weights of classes ``(N, K)``, 1 for each label ``(N,)``; None where there are no classes."""
@@ -246,13 +243,13 @@ class Gan(Task):
                 raise InputError(
                     "this GAN was trained without classes: none can be asked of it; train with --conditional"
                 )
-            return noise.to(self.center.device)
+            return noise.to(self.shares.device)
         if labels is None:
             labels = torch.multinomial(self.shares.cpu(), count, replacement=True, generator=generator)
         if len(labels) != count or (count and not 0 <= int(labels.min()) <= int(labels.max()) < len(self.classes)):
             raise InputError(f"{count} labels from 0 to {len(self.classes) - 1} are expected")
         weights = F.one_hot(labels.cpu(), len(self.classes)).to(noise)
-        return torch.cat([noise, weights], 1).to(self.center.device)
+        return torch.cat([noise, weights], 1).to(self.shares.device)
 
     def generate(self, codes: Tensor) -> Tensor:
         """Examples as the networks see them, of codes ``(N, *latent)``; gradients pass."""
@@ -288,7 +285,7 @@ class Gan(Task):
             InputError: there is not at least one step and one restart.
         """
         self.eval()
-        targets = self.prepare(inputs.to(self.center.device))
+        targets = self.prepare(inputs.to(self.shares.device))
         starts = self.codes(_MADE, torch.Generator().manual_seed(seed))
         with _frozen(self.generator):
             return inverted(self.generate, targets, starts, self.noise, steps=steps, restarts=restarts)

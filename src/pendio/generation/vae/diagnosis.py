@@ -87,12 +87,7 @@ class CodeProbe:
 
 def diagnose_vae_curves(evidence: Evidence) -> list[Diagnosis]:
     """What a run's curves and gradients tell, before or after its end; empty where nothing went wrong."""
-    found = diagnose_curves(evidence, _FITTING, (_nothing_carried, _past_its_best))
-    losses = [float(record["loss"]) for record in evidence.history]
-    if losses and all(math.isfinite(loss) for loss in losses) and losses[0] <= 0:
-        # The rule asks by which factor the loss rose, and a log density may be negative from the start.
-        found = [one for one in found if one.kind != "lr-too-high"]
-    return found
+    return diagnose_curves(evidence, _FITTING, (_nothing_carried, _past_its_best))
 
 
 def _nothing_carried(history: Sequence[Mapping[str, Any]]) -> Diagnosis | None:

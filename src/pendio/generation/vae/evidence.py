@@ -30,7 +30,7 @@ def iwae(task: "Vae", inputs: Tensor, samples: int = 64, *, generator: torch.Gen
     """
     task.eval()
     examples = task.prepare(inputs)
-    units = task.scale.log().sum()
+    units = task.standard.scale.log().sum()
     return torch.cat([_weighted(task, part, samples, generator) for part in examples.split(_CHUNK)]) - units
 
 

@@ -4,14 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pendio.data.examples import Data
 from pendio.descent.devices import leave_processes
 from pendio.descent.loop import fit
 from pendio.errors import InputError
 from pendio.generation.examples import open_examples
-from pendio.generation.networks import ConvDecoder, ConvEncoder, DenseDecoder, DenseEncoder
+from pendio.generation.networks import check_form, coders
 from pendio.generation.vae.diagnosis import codes_of
 from pendio.generation.vae.likelihoods import Balanced, Bernoulli, Gaussian, Learned, Likelihood
 from pendio.generation.vae.objective import Objective
@@ -19,15 +19,11 @@ from pendio.generation.vae.options import VaeOptions
 from pendio.generation.vae.report import write_report
 from pendio.generation.vae.task import Vae
 from pendio.options import saved
-from pendio.runs.files import write_weights
-from pendio.runs.run import WEIGHTS, Run, next_folder
+from pendio.runs.run import Run, next_folder
 
 __all__ = ["load_vae", "open_data", "run_options", "train_vae"]
 
 _SIGMA = 0.1
-_UNITS = 16
-"""Units of a dense layer for each channel that a convolution would have."""
-
 _MOST, _EACH = 20, 50
 """Gaussians of the second stage by default, and examples for each at least."""
 
@@ -77,7 +73,7 @@ def _fit_second_stage(run: Run, task: Vae, data: Data) -> None:
         if 256 * len(codes) >= _CODED:
             break
     task.second_stage.fit(torch.cat(codes))
-    write_weights(run.folder / WEIGHTS["best"], task.state_dict())
+    run.refill(task)
 
 
 def _new_task(options: VaeOptions, facts: Any, anneal: int) -> Vae:
@@ -86,7 +82,7 @@ def _new_task(options: VaeOptions, facts: Any, anneal: int) -> Vae:
     images = len(shape) == 3
     with torch.random.fork_rng():
         torch.manual_seed(options.plan.seed)
-        encoder, decoder = _networks(options, shape)
+        encoder, decoder = coders(options.model, shape, options.width, 2 * options.latent, options.latent)
     return Vae(
         encoder, decoder, _likelihood(options, images, std), options.latent, shape,
         Objective(options.beta, anneal, options.free_bits), () if images else mean, () if images else std,
@@ -98,19 +94,6 @@ def _components(options: VaeOptions, examples: int) -> int:
     if options.second_stage == "none":
         return 0
     return options.components or min(_MOST, max(1, examples // _EACH))
-
-
-def _networks(options: VaeOptions, shape: tuple[int, ...]) -> tuple[nn.Module, nn.Module]:
-    if _convolutional(options, shape):
-        channels, size, _ = shape
-        encoder = ConvEncoder(channels, size, options.width, 2 * options.latent)
-        return encoder, ConvDecoder(options.latent, channels, size, options.width)
-    units = _UNITS * options.width
-    return DenseEncoder(shape, units, 2 * options.latent), DenseDecoder(options.latent, shape, units)
-
-
-def _convolutional(options: VaeOptions, shape: tuple[int, ...]) -> bool:
-    return options.model == "conv" or (options.model == "auto" and len(shape) == 3)
 
 
 def _likelihood(options: VaeOptions, images: bool, std: tuple[float, ...]) -> Likelihood:
@@ -136,13 +119,7 @@ def open_data(options: VaeOptions, data: str | None = None) -> Data:
     images = len(opened.shape) == 3
     if options.likelihood == "bernoulli" and not images:
         raise InputError(f"--likelihood bernoulli is for pixels, and '{opened.name}' has none; use learned or gaussian")
-    if options.model == "conv" and not images:
-        raise InputError(f"--model conv is for images, and '{opened.name}' has none; use dense")
-    if _convolutional(options, opened.shape):
-        _, height, width = opened.shape
-        if height != width or height % 4 or height < 8:
-            raise InputError(f"the images of '{opened.name}' are {height}×{width}: convolutions need a side of a multiple "
-                             "of 4; bring them to one with --size, or use --model dense")  # fmt: skip
+    check_form(options.model, opened)
     return opened
 
 

@@ -9,6 +9,7 @@ from torchmetrics import Metric
 
 from pendio.descent.task import Loss, Player, Task
 from pendio.errors import InputError
+from pendio.generation.rows import Standard
 from pendio.generation.vae.diagnosis import ACTIVE, diagnose_vae_curves
 from pendio.generation.vae.likelihoods import Gaussian, Likelihood
 from pendio.generation.vae.mixture import Mixture
@@ -88,8 +89,6 @@ class Vae(Task):
     """
 
     step: Tensor
-    center: Tensor
-    scale: Tensor
 
     def __init__(
         self, encoder: nn.Module, decoder: nn.Module, likelihood: Likelihood, latent: int, shape: Sequence[int],
@@ -103,9 +102,7 @@ class Vae(Task):
         self.objective = objective
         self.second_stage = Mixture(components, latent) if components else None
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
-        self.register_buffer("center", torch.tensor(list(mean)), persistent=False)
-        # A feature that never changes is left as it is.
-        self.register_buffer("scale", torch.tensor([value or 1.0 for value in std]), persistent=False)
+        self.standard = Standard(mean, std)
         self.tally = _Tally(latent)
         self._held: Tensor | None = None
 
@@ -123,11 +120,11 @@ class Vae(Task):
 
     def prepare(self, inputs: Tensor) -> Tensor:
         """Examples as the encoder wants them: images in [0, 1], tables standardised."""
-        return unit_range(inputs) if self.is_image else (inputs - self.center) / self.scale
+        return unit_range(inputs) if self.is_image else self.standard(inputs)
 
     def restore(self, means: Tensor) -> Tensor:
         """The opposite of :meth:`prepare`, of what was decoded."""
-        return means if self.is_image else means * self.scale + self.center
+        return means if self.is_image else self.standard.inverse(means)
 
     def posterior(self, examples: Tensor) -> Posterior:
         """q(z|x) of prepared examples."""
