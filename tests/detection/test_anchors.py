@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from pendio.detection.anchors import Anchors, assign_scales, fit_anchors, mean_iou
+from pendio.detection.darknet.catalogue import ANCHORS, TINY_ANCHORS
 from pendio.detection.yolo.scales import Scale
 from pendio.errors import InputError
 
@@ -85,16 +86,28 @@ def test_boxes_without_area_are_left_out_of_the_fit():
     assert found.mean_iou == 1
 
 
-def test_the_smallest_anchors_go_to_the_finest_grid():
-    published = torch.tensor(
-        [[116.0, 90], [10, 13], [30, 61], [373, 326], [16, 30], [62, 45], [33, 23], [59, 119], [156, 198]]
+def test_an_anchor_goes_to_the_coarsest_grid_of_which_it_covers_two_cells():
+    sizes = torch.tensor([[20.0, 80], [15, 15], [64, 64], [16, 16], [10, 7], [300, 40], [31, 33]])
+    assert assign_scales(sizes, (8, 16, 32)) == (
+        Scale(32, ((64.0, 64.0), (300.0, 40.0))),
+        Scale(16, ((20.0, 80.0),)),
+        Scale(8, ((10.0, 7.0), (15.0, 15.0), (16.0, 16.0), (31.0, 33.0))),
     )
-    assert assign_scales(published, (8, 16, 32)) == (
-        Scale(32, ((116.0, 90.0), (156.0, 198.0), (373.0, 326.0))),
-        Scale(16, ((30.0, 61.0), (62.0, 45.0), (59.0, 119.0))),
-        Scale(8, ((10.0, 13.0), (16.0, 30.0), (33.0, 23.0))),
+    assert assign_scales(sizes, (32, 8, 16)) == assign_scales(sizes, (8, 16, 32))
+
+
+def test_a_grid_that_suits_nothing_has_an_anchor_that_nothing_is_like():
+    assert assign_scales(torch.tensor([[14.0, 22], [28, 44]]), (16, 32)) == (
+        Scale(32, ((128.0, 128.0),)),
+        Scale(16, ((14.0, 22.0), (28.0, 44.0))),
     )
-    assert assign_scales(published, (32, 8, 16)) == assign_scales(published, (8, 16, 32))
-    assert len({*assign_scales(published, (8, 16, 32))}) == 3
-    with pytest.raises(InputError, match="9 anchors cannot be shared out among 2 scales: give a multiple of 2"):
-        assign_scales(published, (16, 32))
+
+
+@pytest.mark.parametrize(("shares", "strides"), [(ANCHORS, (32, 16, 8)), (TINY_ANCHORS, (32, 16))])
+def test_published_anchors_stay_where_they_are_but_for_one(shares, strides):
+    every = torch.tensor([anchor for share in shares for anchor in share], dtype=torch.float32)
+    found = assign_scales(every, strides)
+    moved = [
+        anchor for scale, share in zip(found, shares, strict=True) for anchor in scale.anchors if anchor not in share
+    ]
+    assert moved in ([], [(59.0, 119.0)])

@@ -24,8 +24,16 @@ def neighbourhoods_are_not_centred(patch):
     patch.setattr(dimension.torch.linalg, "svdvals", lambda clouds: original(clouds + 1))
 
 
+def the_root_is_left_out(patch):
+
+    from pendio.generation.manifold import distance
+
+    patch.setattr(distance.Tensor, "sqrt", lambda self: self)
+
+
 SABOTAGE = {
     distances_stay_squared: "two-nn",
     the_third_neighbour_counts: "two-nn",
     neighbourhoods_are_not_centred: "local-pca",
+    the_root_is_left_out: "manifold-distance",
 }

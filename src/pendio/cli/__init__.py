@@ -9,6 +9,7 @@ import cyclopts
 import pendio.cli.ascending
 import pendio.cli.attacking
 import pendio.cli.dreaming
+import pendio.cli.editing
 import pendio.cli.generating
 import pendio.cli.latent
 import pendio.cli.looking

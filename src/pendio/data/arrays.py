@@ -169,10 +169,16 @@ def from_arrays(
         tuple(str(value) for value in classes.tolist()),
         seed,
         augment,
-        kind="images" if train.inputs.ndim == 4 else "points" if train.inputs.shape[1] == 2 else "table",
+        kind=_kind(train.inputs),
         val=None if val is None else pair(*val, "validation"),
         test=None if test is None else pair(*test, "test"),
     )
+
+
+def _kind(inputs: Tensor) -> Literal["images", "points", "table"]:
+    if inputs.ndim == 4:
+        return "images"
+    return "points" if inputs.shape[1] == 2 else "table"
 
 
 def _inputs(given: Any, where: str) -> Tensor:
@@ -193,8 +199,10 @@ def _inputs(given: Any, where: str) -> Tensor:
     return values.contiguous()
 
 
-def from_npz(path: Path, seed: int, augment: tuple[str, ...]) -> Data:
+def from_npz(path: Path, seed: int, augment: tuple[str, ...], labels: bool = True) -> Data:
     """Data from a NumPy archive with arrays ``x`` and ``y``, or ``x_train``, ``y_train``, ``x_val``, … ``y_test``.
+
+    Where no ``labels`` are needed and the archive has no ``y``, all examples are of one class, "example".
 
     Raises:
         InputError: the archive is damaged, too large, holds Python objects, or lacks an array.
@@ -208,6 +216,8 @@ def from_npz(path: Path, seed: int, augment: tuple[str, ...]) -> Data:
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise InputError(f"'{path}' is no readable .npz archive of plain arrays: {error}") from error
     train = "" if "x" in found else "_train"
+    if not labels and f"x{train}" in found and f"y{train}" not in found:
+        return _unlabelled(found, train, str(path), seed, augment)
     for key in (f"x{train}", f"y{train}"):
         if key not in found:
             raise InputError(f"'{path}' has no array '{key}'; it holds {sorted(found)}; expected x and y, "
@@ -220,6 +230,20 @@ def from_npz(path: Path, seed: int, augment: tuple[str, ...]) -> Data:
     return from_arrays(
         found[f"x{train}"], found[f"y{train}"], val=pairs.get("val"), test=pairs.get("test"),
         name=str(path), seed=seed, augment=augment,
+    )  # fmt: skip
+
+
+def _unlabelled(found: dict[str, NDArray[Any]], train: str, name: str, seed: int, augment: tuple[str, ...]) -> Data:
+    def every(key: str) -> Arrays | None:
+        if key not in found:
+            return None
+        values = _inputs(found[key], f"{name}: {key}")
+        return Arrays(values, torch.zeros(len(values), dtype=torch.long))
+
+    first = every(f"x{train}")
+    assert first is not None
+    return assemble(
+        name, first, ("example",), seed, augment, kind=_kind(first.inputs), val=every("x_val"), test=every("x_test"),
     )  # fmt: skip
 
 

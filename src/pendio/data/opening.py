@@ -33,9 +33,9 @@ def open(  # noqa: A001
         augment: comma-separated names of augmentations, or "none".
         target: the column of a CSV table to predict.
         seed: of the split where the data brings none, and of generated points.
-        labels: whether image files and tables need labels. Without, a folder is searched to its depths for images, a CSV
-            file of them needs its ``path`` column alone, and all images are of one class, "image"; of a table without a
-            ``target`` every column is a feature.
+        labels: whether image files, tables and archives need labels. Without, a folder is searched to its depths for
+            images, a CSV file of them needs its ``path`` column alone, and all images are of one class, "image"; of a table
+            without a ``target`` every column is a feature, and an archive needs no ``y``.
 
     Raises:
         InputError: there is no such data, or it cannot be used; the message says why.
@@ -61,7 +61,7 @@ def open(  # noqa: A001
         _refuse(names, text)
         return from_csv_table(path, target, seed, labels)
     if suffix == ".npz":
-        return from_npz(path, seed, names)
+        return from_npz(path, seed, names, labels)
     raise InputError(
         f"data file '{text}' has an unknown ending '{suffix}'; expected .csv or .npz, or a folder of images"
     )

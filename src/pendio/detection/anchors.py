@@ -1,5 +1,6 @@
 """Anchors: the shapes of boxes that a detector expects, found among those it shall learn (Redmon and Farhadi, 2017)."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -19,6 +20,12 @@ _ROUNDS = 30
 
 _LEVELS = 17
 """Widths and heights of a cluster that are tried, from the least to the greatest."""
+
+
+_CELLS = 2
+"""Cells along a side that an object covers at least, for its grid to tell well where it lies."""
+
+_IDLE_CELLS = 4.0
 
 
 class Anchors(NamedTuple):
@@ -75,29 +82,28 @@ def fit_anchors(shapes: Tensor, count: int, *, seed: int = 0, restarts: int = 5)
 
 
 def assign_scales(anchors: Tensor, strides: Sequence[int]) -> tuple[Scale, ...]:
-    """Share anchors out: the smallest to the finest grid, equally many to each.
+    """Share anchors out: each to the coarsest grid of which it covers two by two cells, the rest to the finest.
+
+    A cell that is nearly as large as an object says little about where it lies, and has seen few like it: digits of one cell
+    and a half are found with an average precision of 0.65 on their grid, and of 0.93 on the next finer one, after the same
+    steps (``docs/detection.md``). The published anchors of YOLOv3 cover 1.3 to 11 cells.
+
+    A grid that suits no anchor is given one of 4 × 4 cells: nothing in the data may be like it.
 
     Args:
         anchors: ``(k, 2)`` width and height in pixels, in any order.
         strides: of the grids, in any order.
 
     Returns:
-        Scales, the coarsest first.
-
-    Raises:
-        InputError: they cannot be shared out equally.
+        Scales, the coarsest first; the anchors of each by rising area.
     """
-    if len(anchors) % len(strides):
-        raise InputError(
-            f"{len(anchors)} anchors cannot be shared out among {len(strides)} scales: give a multiple of {len(strides)}"
-        )
-    by_area = anchors[anchors.prod(1).argsort(stable=True)]
-    shares = by_area.chunk(len(strides))
-    scales = [
-        Scale(stride, tuple((float(width), float(height)) for width, height in share.tolist()))
-        for stride, share in zip(sorted(strides), shares, strict=True)
-    ]
-    return tuple(reversed(scales))
+    by_area = anchors[anchors.prod(1).argsort(stable=True)].tolist()
+    falling = sorted(strides, reverse=True)
+    shares: dict[int, list[tuple[float, float]]] = {stride: [] for stride in falling}
+    for width, height in by_area:
+        fitting = (stride for stride in falling if math.sqrt(width * height) >= _CELLS * stride)
+        shares[next(fitting, falling[-1])].append((float(width), float(height)))
+    return tuple(Scale(stride, tuple(share) or ((_IDLE_CELLS * stride,) * 2,)) for stride, share in shares.items())
 
 
 def _overlaps(shapes: Tensor, centers: Tensor) -> Tensor:

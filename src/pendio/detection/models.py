@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pendio.classification.backbones import backbone
 from pendio.detection.anchors import assign_scales
-from pendio.detection.darknet.catalogue import ANCHORS, BODY, DETECTORS, TINY_ANCHORS
+from pendio.detection.darknet.catalogue import ANCHORS, BODY, DETECTOR_STRIDES, DETECTORS, TINY_ANCHORS
 from pendio.detection.darknet.cfg import parse_cfg, read_cfg
 from pendio.detection.darknet.network import DarknetNetwork
 from pendio.detection.darknet.sections import Config, Yolo
@@ -43,7 +43,7 @@ def anchor_count(options: DetectOptions) -> int:
         return options.anchor_count
     if options.model.endswith(".cfg"):
         return len(_heads(_read_detector(Path(options.model)))[0].anchors)
-    return len(TINY_ANCHORS if options.model == "yolov3-tiny" else ANCHORS)
+    return sum(len(share) for share in (TINY_ANCHORS if options.model == "yolov3-tiny" else ANCHORS))
 
 
 def clusters_anchors(options: DetectOptions) -> bool:
@@ -69,8 +69,10 @@ def _config(options: DetectOptions, classes: int, anchors: Tensor | None) -> Con
         InputError: the .cfg file is damaged, is no detector, or tells another number of classes apart.
     """
     if options.model in DETECTORS:
-        made = {} if anchors is None else {"anchors": [(w, h) for w, h in anchors.tolist()]}
-        return DETECTORS[options.model](classes, size=options.side, **made)
+        if anchors is None:
+            return DETECTORS[options.model](classes, size=options.side)
+        shares = [scale.anchors for scale in assign_scales(anchors, DETECTOR_STRIDES[options.model])]
+        return DETECTORS[options.model](classes, shares, options.side)
     config = _read_detector(Path(options.model))
     known = _heads(config)[0].classes
     if known != classes:

@@ -1,9 +1,15 @@
-"""Truths about the dimension of data."""
+"""Truths about the manifold of data: its dimension, and the way to it."""
+
+import dataclasses
+import math
+from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
+from pendio.data.arrays import from_arrays
 from pendio.exact.check import Check
-from pendio.generation.manifold import dimension
+from pendio.generation.manifold import dimension, distance
 
 __all__ = ["CHECKS"]
 
@@ -24,7 +30,31 @@ def _components() -> tuple[float, float]:
     return dimension.local_pca(points @ spread, share=1.0), 4
 
 
+class _Plane(NamedTuple):
+    """The best autoencoder of points in a plane through the origin, spanned by the rows of ``basis``."""
+
+    basis: Tensor
+    latent: tuple[int, ...] = (2,)
+
+    def encode(self, inputs: Tensor) -> Tensor:
+        return inputs @ self.basis.T
+
+    def decode(self, codes: Tensor) -> Tensor:
+        return codes @ self.basis
+
+
+def _way() -> tuple[float, float]:
+    """Points of a plane in six dimensions, moved by 3 at right angles to it: 3/√6 from there, whatever moves within it."""
+    generator = torch.Generator().manual_seed(0)
+    turn = torch.linalg.qr(torch.randn(6, 6, generator=generator)).Q
+    within = torch.randn(50, 2, generator=generator) @ turn[:2]
+    data = dataclasses.replace(from_arrays(within, [0, 1] * 25), std=(1.0,) * 6)
+    stick = distance.yardsticks(_Plane(turn[:2]), data)["reconstruction"]
+    return float(stick(within + 3 * turn[5]).mean()), 3 / math.sqrt(6)
+
+
 CHECKS = (
     Check("two-nn", "points that fill three dimensions of eight have three, by two neighbours", _ratios, 0.15),
     Check("local-pca", "neighbourhoods in a plane of four dimensions have four components", _components),
+    Check("manifold-distance", "moved by 3 at right angles to the data's plane, points lie 3/√D from it", _way, 1e-6),
 )

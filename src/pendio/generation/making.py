@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-__all__ = ["Latent", "Maker"]
+__all__ = ["Density", "Latent", "Maker"]
 
 
 @runtime_checkable
@@ -46,4 +46,13 @@ class Latent(Protocol):
 
     def decode(self, codes: Tensor) -> Tensor:
         """Examples ``(N, *shape)`` of codes: images in [0, 1], rows in the data's own units."""
+        ...
+
+
+@runtime_checkable
+class Density(Protocol):
+    """A trained task that says how likely an example is."""
+
+    def log_prob(self, inputs: Tensor) -> Tensor:
+        """log p ``(N,)`` in nats, or a bound on it: of images as bytes or in [0, 1], of rows in the data's own units."""
         ...

@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from pendio.errors import InputError
-from pendio.generation.autoencoder.anomaly import conformal_threshold, separation
+from pendio.generation.autoencoder.anomaly import conformal_threshold
+from pendio.generation.separation import separation
 
 
 @pytest.mark.parametrize(

@@ -17,16 +17,17 @@ from pendio.detection.darknet.sections import (
 )
 from pendio.errors import InputError
 
-__all__ = ["ANCHORS", "BODY", "DETECTORS", "TINY_ANCHORS", "darknet53", "yolov3", "yolov3_tiny"]
+__all__ = ["ANCHORS", "BODY", "DETECTORS", "DETECTOR_STRIDES", "TINY_ANCHORS", "darknet53", "yolov3", "yolov3_tiny"]
 
-Anchors = Sequence[tuple[float, float]]
+Anchors = Sequence[Sequence[tuple[float, float]]]
+"""Widths and heights in pixels, for each scale: the coarsest first, by rising area in each."""
 
 ANCHORS: Anchors = (
-    (10, 13), (16, 30), (33, 23), (30, 61), (62, 45), (59, 119), (116, 90), (156, 198), (373, 326),
+    ((116, 90), (156, 198), (373, 326)), ((30, 61), (62, 45), (59, 119)), ((10, 13), (16, 30), (33, 23)),
 )  # fmt: skip
-"""Widths and heights in pixels at 416, found on COCO by k-means."""
+"""At 416, found on COCO by k-means."""
 
-TINY_ANCHORS: Anchors = ((10, 14), (23, 27), (37, 58), (81, 82), (135, 169), (344, 319))
+TINY_ANCHORS: Anchors = (((81, 82), (135, 169), (344, 319)), ((10, 14), (23, 27), (37, 58)))
 
 BODY = {"yolov3": 75, "yolov3-tiny": 15, "darknet53": 75}
 """Layers from the first that know nothing of the classes: what a network for other classes can take over."""
@@ -44,11 +45,11 @@ def yolov3(classes: int = 80, anchors: Anchors = ANCHORS, size: int = 416) -> Co
 
     Args:
         classes: how many are told apart.
-        anchors: in pixels, by rising area, as many for each of three scales; the largest belong to the coarsest map.
+        anchors: of each of the three scales, at least one.
         size: side of the input in pixels, a multiple of 32.
 
     Raises:
-        InputError: the anchors cannot be shared out, or the size is no multiple of 32.
+        InputError: the size is no multiple of 32.
     """
     layers = _body()
     for scale, (filters, earlier) in enumerate([(512, None), (256, 61), (128, 36)]):
@@ -56,7 +57,7 @@ def yolov3(classes: int = 80, anchors: Anchors = ANCHORS, size: int = 416) -> Co
             layers += [Route((-4,)), _convolution(filters, 1), Upsample(2), Route((-1, earlier))]
         for _ in range(3):
             layers += [_convolution(filters, 1), _convolution(2 * filters, 3)]
-        layers += _head(classes, anchors, scale, 3)
+        layers += _head(classes, anchors, scale)
     return Config(_net(size), tuple(layers))
 
 
@@ -64,15 +65,15 @@ def yolov3_tiny(classes: int = 80, anchors: Anchors = TINY_ANCHORS, size: int = 
     """The small detector: 13 convolutions, 6 poolings, two scales, at strides 32 and 16. Arguments as of :func:`yolov3`.
 
     Raises:
-        InputError: the anchors cannot be shared out, or the size is no multiple of 32.
+        InputError: the size is no multiple of 32.
     """
     layers: list[Layer] = []
     for filters in (16, 32, 64, 128, 256):
         layers += [_convolution(filters, 3), MaxPool(2, 2)]
     layers += [_convolution(512, 3), MaxPool(1, 2), _convolution(1024, 3), _convolution(256, 1), _convolution(512, 3)]
-    layers += _head(classes, anchors, 0, 2)
+    layers += _head(classes, anchors, 0)
     layers += [Route((-4,)), _convolution(128, 1), Upsample(2), Route((-1, 8)), _convolution(256, 3)]
-    layers += _head(classes, anchors, 1, 2)
+    layers += _head(classes, anchors, 1)
     return Config(_net(size), tuple(layers))
 
 
@@ -84,6 +85,9 @@ def darknet53(classes: int = 1000, size: int = 256) -> Config:
 
 DETECTORS: dict[str, Callable[..., Config]] = {"yolov3": yolov3, "yolov3-tiny": yolov3_tiny}
 """Name → what makes its config, of classes, anchors and size."""
+
+DETECTOR_STRIDES = {"yolov3": (32, 16, 8), "yolov3-tiny": (32, 16)}
+"""Name → pixels from cell to cell of its scales."""
 
 
 def _body() -> list[Layer]:
@@ -100,17 +104,16 @@ def _convolution(filters: int, size: int, stride: int = 1) -> Convolutional:
     return Convolutional(filters, size, stride, pad=True, batch_normalize=True, activation="leaky")
 
 
-def _head(classes: int, anchors: Anchors, scale: int, scales: int) -> list[Layer]:
+def _head(classes: int, anchors: Anchors, scale: int) -> list[Layer]:
     """The last convolution of a scale, 0 the coarsest, with B·(5 + C) channels, and where boxes are read off them."""
-    share, rest = divmod(len(anchors), scales)
-    if rest or not anchors:
-        raise InputError(
-            f"{len(anchors)} anchors cannot be shared out among {scales} scales: give a multiple of {scales}"
-        )
-    first = (scales - 1 - scale) * share
+    if not all(anchors):
+        raise ValueError(f"a scale has no anchors: {anchors}")
+    # The file numbers all anchors through, those of the finest scale first.
+    rising = [anchor for share in reversed(anchors) for anchor in share]
+    first, share = sum(len(finer) for finer in anchors[scale + 1 :]), len(anchors[scale])
     yolo = Yolo(
-        tuple((float(width), float(height)) for width, height in anchors), classes, tuple(range(first, first + share)),
-        len(anchors), ignore_thresh=0.7, others=(("jitter", ".3"), ("random", "1")),
+        tuple((float(width), float(height)) for width, height in rising), classes, tuple(range(first, first + share)),
+        len(rising), ignore_thresh=0.7, others=(("jitter", ".3"), ("random", "1")),
     )  # fmt: skip
     return [Convolutional(share * (5 + classes), pad=True, activation="linear"), yolo]
 

@@ -2,13 +2,11 @@
 
 import math
 
-import numpy as np
-from numpy.typing import ArrayLike
 from torch import Tensor
 
 from pendio.errors import InputError
 
-__all__ = ["conformal_rank", "conformal_threshold", "separation"]
+__all__ = ["conformal_rank", "conformal_threshold"]
 
 
 def conformal_threshold(scores: Tensor, false_alarms: float) -> float:
@@ -40,21 +38,3 @@ def conformal_rank(count: int, false_alarms: float) -> int:
         raise InputError(f"--false-alarms {false_alarms:g} needs {least} held-out examples at least, and there are {count}: "
                          "give more data, or allow more false alarms")  # fmt: skip
     return max(rank, 1)
-
-
-def separation(scores: ArrayLike, anomalous: ArrayLike) -> dict[str, float]:
-    """How well scores tell anomalies from normal examples; empty where there is but one kind.
-
-    Returns:
-        "auroc", the probability that an anomaly has a higher score than a normal example, and "aupr", the average precision
-        of the anomalies, which falls with their share.
-    """
-    from sklearn.metrics import average_precision_score, roc_auc_score
-
-    values, truth = np.asarray(scores, dtype=np.float64), np.asarray(anomalous, dtype=bool)
-    if truth.all() or not truth.any():
-        return {}
-    return {
-        "auroc": float(roc_auc_score(truth, values)),
-        "aupr": float(average_precision_score(truth, values)),
-    }

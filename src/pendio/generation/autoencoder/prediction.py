@@ -4,17 +4,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from pendio.data.arrays import read_numbers
 from pendio.data.images import ImageError
 from pendio.data.inputs import named_images
 from pendio.data.outputs import Places
 from pendio.data.streams import frame
-from pendio.errors import InputError
 from pendio.generation.autoencoder.pictures import heated
 from pendio.generation.autoencoder.task import Autoencoder
+from pendio.generation.given import rows_of
 from pendio.runs.files import replacing
 
 __all__ = ["Judged", "judge_inputs"]
@@ -77,11 +75,6 @@ def _judged(task: Autoencoder, name: str, image: Tensor, places: Places) -> Judg
 
 
 def _rows(task: Autoencoder, text: str) -> Iterator[Judged]:
-    if not Path(text).is_file():
-        raise InputError(f"there is no CSV file '{text}'; this run takes {task.shape[0]} numbers an example")
-    numbers = read_numbers(Path(text))
-    if len(numbers[0]) != task.shape[0]:
-        raise InputError(f"'{text}' has {len(numbers[0])} columns; this run takes {task.shape[0]}")
-    scores = task.strangeness(torch.tensor(numbers))
+    scores = task.strangeness(rows_of(text, task.shape[0]))
     for line, score in enumerate(scores.tolist(), 2):
         yield Judged(f"{text}:{line}", score, score > float(task.threshold))

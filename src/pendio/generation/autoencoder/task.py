@@ -9,10 +9,10 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from pendio.descent.task import Loss, Task
-from pendio.generation.autoencoder.anomaly import separation
 from pendio.generation.autoencoder.corruption import corrupt
 from pendio.generation.autoencoder.options import Corruption
 from pendio.generation.rows import Standard
+from pendio.generation.separation import separation
 from pendio.nn.network import unit_range
 from pendio.pictures.tiles import tiled
 

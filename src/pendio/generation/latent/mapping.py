@@ -80,6 +80,10 @@ def check_same_data(source: Data, target: Data) -> None:
         first, second = (f"'{data.name}' of shape {'×'.join(map(str, data.shape))}" for data in (source, target))
         raise InputError(f"a map is between runs of the same data, got {first} and {second}; train both with the same "
                          "--data and --size")  # fmt: skip
+    # What was learned from has another mean where it was split in another way.
+    if tuple(source.mean) != tuple(target.mean):
+        raise InputError(f"both runs learned from '{source.name}', but from other examples of it; train both with the same "
+                         "--split-seed, and the same --normal if any")  # fmt: skip
 
 
 def study_map(

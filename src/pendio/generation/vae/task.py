@@ -11,6 +11,7 @@ from pendio.descent.task import Loss, Player, Task
 from pendio.errors import InputError
 from pendio.generation.rows import Standard
 from pendio.generation.vae.diagnosis import ACTIVE, diagnose_vae_curves
+from pendio.generation.vae.evidence import iwae
 from pendio.generation.vae.likelihoods import Gaussian, Likelihood
 from pendio.generation.vae.mixture import Mixture
 from pendio.generation.vae.objective import Objective, kl_divergence, reparametrize
@@ -212,6 +213,13 @@ class Vae(Task):
         self.eval()
         means = [self.likelihood.mean(_wide(self.decoder(part))) for part in codes.split(_CHUNK)]
         return self.restore(torch.cat(means))
+
+    def log_prob(self, inputs: Tensor) -> Tensor:
+        """log p ``(N,)`` in nats, estimated from below with 64 codes that are the same at each call.
+
+        See :func:`pendio.generation.vae.evidence.iwae`.
+        """
+        return iwae(self, inputs, generator=torch.Generator().manual_seed(0))
 
     def predict(self, inputs: Tensor) -> Tensor:
         """Reconstructions ``(N, *shape)`` from mean codes."""
