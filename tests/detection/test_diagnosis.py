@@ -15,7 +15,7 @@ from .seeing import Seer, Shown, data
 
 GOOD = BoxProbe(
     classes=("cup", "spoon"), size=64, counts=(100, 90), train=0.8, val=0.75, per_class=(0.8, 0.7), sure=(50, 50),
-    gains={"localisation": 0.05, "duplicate": 0.01}, grid=Grid(0.7, 16, 0.0, 0.01, 200),
+    gains={"localisation": 0.05, "duplicate": 0.01}, grid=Grid(0.7, 16, 0.0, 0.0, 0.01, 200),
 )  # fmt: skip
 
 QUIET = Evidence([])
@@ -40,6 +40,7 @@ def test_where_all_is_well_nothing_is_said():
         ("anchors", with_grid(fit=0.54)),
         ("no-positive-cells", with_grid(answered=0)),
         ("tiny-objects", with_grid(tiny=0.3)),
+        ("coarse-cells", with_grid(coarse=0.3)),
         ("collisions", with_grid(lost=0.06)),
         ("boxes-outside", dataclasses.replace(GOOD, findings=(Finding("clipped", "9 boxes reach outside: a.png"),))),
         ("boxes-outside", dataclasses.replace(GOOD, findings=(Finding("unusable", "2 boxes of no area: a.png"),))),
@@ -58,7 +59,7 @@ def test_each_cause_is_named(kind, probe):
 @pytest.mark.parametrize(
     "probe",
     [
-        with_grid(fit=0.56), with_grid(lost=0.05), with_grid(tiny=0.1),
+        with_grid(fit=0.56), with_grid(lost=0.05), with_grid(tiny=0.1), with_grid(coarse=0.1),
         dataclasses.replace(GOOD, findings=(Finding("empty", "3 images have no box"),)),
         dataclasses.replace(GOOD, counts=(1000, 50), per_class=(0.8, 0.75)),
         dataclasses.replace(GOOD, counts=(1000, 0), per_class=(0.8, -1)),
@@ -128,7 +129,7 @@ def test_looking_measures_what_the_rules_ask_for():
     assert probe.per_class == (pytest.approx(51 / 101), 0)
     assert probe.val == pytest.approx(51 / 202)
     assert probe.gains["missed"] > 0.7
-    assert probe.grid == Grid(1, 16, 0, 0, 8)
+    assert probe.grid == Grid(1, 16, 0, 0, 0, 8)
 
 
 def test_objects_that_share_a_cell_and_anchor_are_lost():
@@ -149,6 +150,13 @@ def test_shapes_that_no_anchor_is_like_are_noticed():
     assert probe.grid.fit < 0.3
     assert probe.grid.tiny == 1
     assert {"anchors", "tiny-objects", "silent"} <= set(kinds(probe))
+
+
+def test_objects_on_a_needlessly_coarse_grid_are_noticed():
+    split = Shown([scene(CUP, SPOON)] * 3)
+    coarse = look(Seer({}, (Scale(32, ((16.0, 16.0),)), Scale(16, ((16.0, 8.0),)))), data(split, split)).grid
+    assert coarse.coarse == 0.5
+    assert look(Seer({}, SCALES), data(split, split)).grid.coarse == 0
 
 
 def test_detectors_without_a_grid_have_none_to_look_at():

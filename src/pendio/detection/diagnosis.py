@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pendio.data.examples import Data, Finding, Split
 from pendio.detection.anchors import mean_iou
+from pendio.detection.boxes import centered_iou, pairwise
 from pendio.detection.errors import error_budget
 from pendio.detection.evaluation import Finder, measure_split
 from pendio.detection.metrics import evaluate
@@ -33,6 +34,9 @@ _FITTING = {
 """Kind of a finding of all tasks → the options that detectors have for it."""
 
 
+_FEW_CELLS = 1.5
+
+
 @dataclass(frozen=True)
 class Grid:
     """How a grid detector's cells and anchors suit the objects of the training images.
@@ -41,6 +45,8 @@ class Grid:
         fit: mean over the objects of the highest IoU with any anchor, in one centre.
         stride: of the finest scale, in pixels.
         tiny: share of the objects that are narrower than a quarter of it.
+        coarse: share of the objects that cover less than one and a half cells of the scale that answers for them, where
+            there is a finer one.
         lost: share of the objects whose cell and anchor answers for another object.
         answered: objects that a cell answers for.
     """
@@ -48,6 +54,7 @@ class Grid:
     fit: float
     stride: int
     tiny: float
+    coarse: float
     lost: float
     answered: int
 
@@ -91,7 +98,7 @@ def diagnose_boxes(evidence: Evidence, probe: BoxProbe) -> list[Diagnosis]:
     A cause hides its own consequences: who finds nothing need not hear that rare classes are found least.
     """
     found = diagnose_detector(evidence)
-    causes = [rule(probe) for rule in (_no_answers, _bad_anchors, _tiny, _collisions, _damaged, _silent)]
+    causes = [rule(probe) for rule in (_no_answers, _bad_anchors, _tiny, _coarse, _collisions, _damaged, _silent)]
     found += [one for one in causes if one is not None and one.kind not in {other.kind for other in found}]
     if any(one.kind in {*STUCK, "silent", "no-positive-cells"} for one in found):
         return found
@@ -153,7 +160,17 @@ def _grid(scales: Sequence[Scale], split: Split, shapes: Tensor, size: int, clas
         if seen >= _LOOKED_AT:
             break
     narrow = float((shapes.amin(1) < stride / 4).double().mean())
-    return Grid(mean_iou(shapes, anchors), stride, narrow, 1 - answered / max(1, objects), answered)
+    strides = torch.tensor([scale.stride for scale in scales for _ in scale.anchors])
+    answering = strides[pairwise(centered_iou, shapes, anchors.to(shapes)).argmax(1)]
+    coarse = (shapes.prod(1).sqrt() < _FEW_CELLS * answering) & (answering > stride)
+    return Grid(
+        mean_iou(shapes, anchors),
+        stride,
+        narrow,
+        float(coarse.double().mean()),
+        1 - answered / max(1, objects),
+        answered,
+    )
 
 
 # Curves
@@ -222,6 +239,19 @@ def _tiny(probe: BoxProbe) -> Diagnosis | None:
         f"{grid.tiny:.0%} of the objects are narrower than {grid.stride / 4:g} pixels where cells are {grid.stride}",
         "fit images into larger squares, cut them into tiles, or take a model with finer cells",
         f"--size {_larger(probe.size)} --model yolov3",
+    )
+
+
+def _coarse(probe: BoxProbe) -> Diagnosis | None:
+    grid = probe.grid
+    if grid is None or grid.coarse < 0.2:
+        return None
+    return Diagnosis(
+        "coarse-cells",
+        "Many objects are hardly larger than the cells that answer for them: such a cell learns little of where they lie.",
+        f"{grid.coarse:.0%} of the objects cover less than {_FEW_CELLS:g} cells where a finer grid could answer",
+        "cluster the anchors, which then go to the grid that suits them, or fit images into larger squares",
+        f"--anchors data --size {_larger(probe.size)}",
     )
 
 

@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from pendio.pictures.figure import BLUE, GREY, ORANGE, new_figure, to_png
+from pendio.pictures.figure import BLUE, GREY, new_figure, to_png
 
-__all__ = ["draw_game", "draw_modes", "draw_points"]
+__all__ = ["draw_game", "draw_modes"]
 
 
 def draw_game(history: Sequence[Mapping[str, Any]]) -> bytes:
@@ -42,18 +41,6 @@ def draw_modes(classes: Sequence[str], real: Sequence[float], made: Sequence[flo
     axes.bar(places + 0.2, made, 0.4, color=BLUE, label="made")
     axes.set_xticks(places, [name[:12] for name in classes], rotation=90 if len(classes) > 12 else 0)
     axes.set(xlabel="class", ylabel="share")
-    axes.legend(frameon=False, fontsize=8)
-    axes.spines[["top", "right"]].set_visible(False)
-    return to_png(figure)
-
-
-def draw_points(data: ArrayLike, made: ArrayLike) -> bytes:
-    """The first two features of examples, and over them of what was made."""
-    figure = new_figure(4.4, 4.2)
-    axes = figure.subplots()
-    for points, color, label in ((np.asarray(data), GREY, "data"), (np.asarray(made), ORANGE, "made")):
-        axes.scatter(points[:, 0], points[:, 1], s=5, color=color, linewidths=0, label=label)
-    axes.set(xlabel="first feature", ylabel="second feature", aspect="equal")
     axes.legend(frameon=False, fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     return to_png(figure)

@@ -7,8 +7,9 @@ from pendio.descent.loop import evaluate
 from pendio.descent.report import about_data, closing, draw_training
 from pendio.generation.gan.coverage import GanProbe, probe
 from pendio.generation.gan.diagnosis import diagnose_all
-from pendio.generation.gan.pictures import draw_game, draw_modes, draw_points
+from pendio.generation.gan.pictures import draw_game, draw_modes
 from pendio.generation.gan.task import Gan
+from pendio.generation.pictures import draw_points
 from pendio.pictures.tiles import tiled
 from pendio.runs.page import Picture, Section, Table, write_page
 from pendio.runs.run import REPORT, Run

@@ -8,20 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch.nn.functional as F
 from torch import Tensor
-from torchvision.utils import make_grid
 
 from pendio.errors import InputError
 from pendio.nn.network import unit_range
 from pendio.pictures.figure import BLUE, COLORS, new_figure, to_png
 from pendio.pictures.png import image_png
+from pendio.pictures.tiles import tiled
 from pendio.runs.files import replacing, writing
 
 __all__ = ["check_place", "usual_place", "write_examples"]
-
-_SIDE = 64
-"""Least side in pixels of an image within a picture of many: small images are enlarged to be seen."""
 
 
 def usual_place(shape: Sequence[int]) -> Path:
@@ -84,7 +80,7 @@ def write_examples(
     elif ending == ".csv":
         _write(out, _table(examples, names))
     elif ending == ".png" and images:
-        _write(out, image_png(examples[0] if len(examples) == 1 else _tiles(examples, columns)))
+        _write(out, image_png(examples[0]) if len(examples) == 1 else _tiles(examples, columns))
     elif ending == ".png":
         _write(out, _dots(examples, labels))
     else:
@@ -131,12 +127,8 @@ def _table(rows: Tensor, names: Sequence[str]) -> bytes:
     return text.getvalue().encode()
 
 
-def _tiles(images: Tensor, columns: int | None) -> Tensor:
-    """Images side by side on white, each enlarged by a whole number."""
-    scale = max(1, math.ceil(_SIDE / max(images.shape[2:])))
-    enlarged = F.interpolate(unit_range(images).float().cpu(), scale_factor=scale, mode="nearest")
-    tiles: Tensor = make_grid(enlarged, columns or math.ceil(math.sqrt(len(images))), padding=2, pad_value=1)
-    return tiles
+def _tiles(images: Tensor, columns: int | None) -> bytes:
+    return tiled(unit_range(images), columns or math.ceil(math.sqrt(len(images))))
 
 
 def _dots(points: Tensor, labels: Tensor | None) -> bytes:

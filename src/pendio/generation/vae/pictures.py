@@ -5,13 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import ArrayLike
 from scipy.stats import norm
 from torch import Tensor
 
-from pendio.pictures.figure import BLUE, GREY, ORANGE, new_figure, to_png
+from pendio.pictures.figure import BLUE, ORANGE, new_figure, to_png
 
-__all__ = ["draw_dimensions", "draw_points", "plane_codes"]
+__all__ = ["draw_dimensions", "plane_codes"]
 
 
 def plane_codes(side: int = 15) -> Tensor:
@@ -39,17 +38,4 @@ def draw_dimensions(divergences: Sequence[float], predicted: Sequence[float] = (
     axes.set(xlabel="latent dimension, by divergence", ylabel="KL divergence (nats)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.spines[["top", "right"]].set_visible(False)
-    return to_png(figure)
-
-
-def draw_points(data: ArrayLike, made: ArrayLike) -> bytes:
-    """The first two features of examples and of what was made, side by side on the same axes."""
-    real, drawn = np.asarray(data), np.asarray(made)
-    figure = new_figure(8, 3.8)
-    panels = figure.subplots(1, 2, sharex=True, sharey=True)
-    for axes, points, title, color in zip(panels, (real, drawn), ("data", "made"), (GREY, BLUE), strict=True):
-        axes.scatter(points[:, 0], points[:, 1], s=4, color=color, linewidths=0)
-        axes.set(title=title, xlabel="first feature")
-        axes.spines[["top", "right"]].set_visible(False)
-    panels[0].set_ylabel("second feature")
     return to_png(figure)

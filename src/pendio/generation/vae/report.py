@@ -6,9 +6,10 @@ from torch import Tensor
 from pendio.data.examples import Data
 from pendio.descent.loop import evaluate
 from pendio.descent.report import about_data, closing, draw_training
+from pendio.generation.pictures import draw_points
 from pendio.generation.vae.diagnosis import CodeProbe, diagnose_all, probe, spaced
 from pendio.generation.vae.evidence import iwae
-from pendio.generation.vae.pictures import draw_dimensions, draw_points, plane_codes
+from pendio.generation.vae.pictures import draw_dimensions, plane_codes
 from pendio.generation.vae.task import Vae
 from pendio.pictures.tiles import beside, tiled
 from pendio.runs.page import Picture, Section, Table, write_page
