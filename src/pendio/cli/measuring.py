@@ -99,7 +99,7 @@ def manifold(
     noise
         Deviations of the noise that is tried, of images in units of their range, of rows in standard deviations.
     classifier
-        A run of train classify on images of the same size: images that fool it are measured too.
+        A run of train classify: images that fool it are measured too.
     epsilon
         The largest change of a pixel that may fool it.
     data
@@ -115,6 +115,7 @@ def manifold(
     from pendio.generation.given import given
     from pendio.generation.manifold.distance import fooling, mark, measure, natural, noisy, yardsticks
     from pendio.generation.manifold.pictures import draw_distances
+    from pendio.generation.quality.features import check_fit
     from pendio.recipes import GENERATORS, network, opened
     from pendio.runs.run import Run
 
@@ -130,10 +131,10 @@ def manifold(
     groups = [real, *(noisy(real.inputs, examples, level, generator) for level in noise)]
     fooled = None
     if classifier is not None:
+        seeing = network(classifier)
+        check_fit(classifier, seeing, examples)
         with climbing("fooling", len(real.inputs)) as bar:
-            made, fooled = fooling(
-                real.inputs, network(classifier), epsilon, generator=generator, seed=seed, on_batch=bar
-            )
+            made, fooled = fooling(real.inputs, seeing, epsilon, generator=generator, seed=seed, on_batch=bar)
         groups += made
     found = measure(sticks, groups)
     marks = [] if own is None else mark(own, sticks, found)

@@ -18,8 +18,13 @@ __all__ = ["denormals_flushed", "launch", "leave_processes", "loggers", "reading
 _PRECISION = {"float32": "32-true", "bf16": "bf16-mixed"}
 
 
-def launch(plan: Plan) -> Fabric:
+def launch(plan: Plan, players: int = 1) -> Fabric:
     """Fabric as the plan asks, with its processes started. Under torchrun, torchrun's numbers count.
+
+    Args:
+        plan: which devices, how many, and how precise.
+        players: who take turns: with several, no turn gives gradients to all parameters, and processes must not wait for
+            them.
 
     Raises:
         InputError: the machine has no such devices.
@@ -36,11 +41,12 @@ def launch(plan: Plan) -> Fabric:
     if present and devices > present:
         raise InputError(f"--devices {devices}: this machine has {present}")
     processes = world or devices
+    strategy = "ddp" if players == 1 else "ddp_find_unused_parameters_true"
     fabric = Fabric(
         accelerator=plan.accelerator,
         devices=devices,
         num_nodes=max(1, world // devices),
-        strategy="ddp" if processes > 1 else "auto",
+        strategy=strategy if processes > 1 else "auto",
         precision=_PRECISION[plan.precision],  # type: ignore[arg-type]
     )
     fabric.launch()

@@ -65,7 +65,7 @@ def fit(
         Interrupted: after SIGINT or SIGTERM, when all is saved.
     """
     folder = Path(out) if out is not None else next_folder(type(task).__name__.lower(), "data")
-    fabric = launch(plan)
+    fabric = launch(plan, len(task.players()))
     with torch.random.fork_rng(), denormals_flushed(), Interruption() as interruption:
         walk = _Walk(task, data, plan, fabric, folder, interruption)
         with Bar(progress and fabric.is_global_zero, walk.total_steps, plan.epochs) as bar:

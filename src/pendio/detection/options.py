@@ -96,8 +96,8 @@ class DetectOptions:
     suppression: SuppressionKind = "hard"
     """What happens to the weaker of two boxes of a class that overlap: it goes, or its score is lowered."""
 
-    overlap: float = 0.45
-    """Intersection over union from which two boxes of a class are taken for the same object."""
+    overlap: float | None = None
+    """Intersection over union from which two boxes of a class are taken for one object; by default 0.45, of rcnn 0.3."""
 
     pretrained: bool = True
     """Start timm and torchvision backbones from their published weights."""
@@ -116,9 +116,9 @@ class DetectOptions:
             raise InputError(f"--size must be a multiple of {_STRIDE} from {_STRIDE} to 2048 pixels, got {self.size}")
         if not 8 <= self.width <= 1024:
             raise InputError(f"--width must be 8 to 1024, got {self.width}")
-        for name in ("ignore", "overlap"):
-            if not 0 < getattr(self, name) <= 1:
-                raise InputError(f"{flag(name)} must be in (0, 1], got {getattr(self, name):g}")
+        for name, share in (("ignore", self.ignore), ("overlap", self.usual_overlap)):
+            if not 0 < share <= 1:
+                raise InputError(f"{flag(name)} must be in (0, 1], got {share:g}")
         if not 0 < self.class_gain <= 100:
             raise InputError(f"--class-gain must be in (0, 100], got {self.class_gain:g}")
         if self.anchor_count is not None and not 1 <= self.anchor_count <= 64:
@@ -138,6 +138,11 @@ class DetectOptions:
     def own(self) -> dict[str, Any]:
         """The options by name, without those of the plan."""
         return own(self)
+
+    @property
+    def usual_overlap(self) -> float:
+        """What was asked for, or what suits the model: regions are moved by what they show, and often to one place."""
+        return self.overlap if self.overlap is not None else 0.3 if self.model == "rcnn" else 0.45
 
     @property
     def side(self) -> int:

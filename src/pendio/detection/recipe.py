@@ -74,11 +74,21 @@ def _trained(
 
 
 def _detect_by_regions(options: DetectOptions, data: Data, progress: bool) -> Run:
-    from pendio.detection.proposals.recipe import region_data, region_detector
+    from pendio.detection.proposals.recipe import region_data
 
     examples = region_data(data, options.split_seed, progress)
-    task = region_detector(data.classes, options.side, data.mean, data.std, options.plan.seed)
+    task = _new_region_task(options, data.classes, data.mean, data.std)
     return _trained(task, data, options, _config(options, data), {}, examples.notes, progress, examples)
+
+
+def _new_region_task(
+    options: DetectOptions, classes: Sequence[str], mean: Sequence[float], std: Sequence[float]
+) -> Any:
+    from pendio.detection.proposals.recipe import region_detector
+
+    return region_detector(
+        classes, options.side, mean, std, options.plan.seed, options.suppression, options.usual_overlap
+    )
 
 
 def _anchors(options: DetectOptions, data: Data) -> tuple[Tensor | None, list[str]]:
@@ -108,7 +118,7 @@ def _new_task(options: DetectOptions, classes: Sequence[str], anchors: Tensor | 
 def _task(options: DetectOptions, network: Network) -> Detector:
     scales = cast("tuple[Scale, ...]", network.module.scales)
     loss = YoloLoss(options.loss, scales, len(network.classes), ignore=options.ignore, class_gain=options.class_gain)
-    return Detector(network, loss, suppression=options.suppression, overlap=options.overlap)
+    return Detector(network, loss, suppression=options.suppression, overlap=options.usual_overlap)
 
 
 def open_data(options: DetectOptions, data: str | None = None) -> Data:
@@ -151,9 +161,7 @@ def load_detector(run: Run) -> Any:
         mean, std = ([float(value) for value in facts[name]] for name in ("mean", "std"))
     task: Any
     if options.model == "rcnn":
-        from pendio.detection.proposals.recipe import region_detector
-
-        task = region_detector(classes, options.side, mean, std, options.plan.seed)
+        task = _new_region_task(options, classes, mean, std)
     else:
         text = run.text(CFG) if is_darknet(options.model) else None
         task = _task(options, build(options, classes, anchors, config=text, fresh=False))

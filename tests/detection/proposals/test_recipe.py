@@ -1,8 +1,10 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 import pendio
 from pendio.data.annotations.convert import convert
@@ -57,3 +59,13 @@ def test_a_run_is_reported_taken_up_and_used(run, folder, cli):
     image = next(folder.rglob("*.png"))
     assert cli("predict", run.folder, image, "--out", "out", "--threshold", "0").code == 0
     assert next(Path("out").glob("*.png")).is_file()
+
+
+def test_how_boxes_are_merged_can_be_chosen(run, tmp_path):
+    assert (pendio.load(str(run.folder)).suppression, pendio.load(str(run.folder)).overlap) == ("hard", 0.3)
+    chosen = shutil.copytree(run.folder, tmp_path / "chosen")
+    config = yaml.safe_load((chosen / "config.yaml").read_text())
+    config["options"] |= {"overlap": 0.6, "suppression": "linear"}
+    (chosen / "config.yaml").write_text(yaml.safe_dump(config))
+    task = pendio.load(str(chosen))
+    assert (task.suppression, task.overlap) == ("linear", 0.6)

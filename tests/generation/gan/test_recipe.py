@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -104,3 +108,20 @@ def test_a_damaged_config_is_no_traceback(gan_run, tmp_path):
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     with pytest.raises(InputError, match="does not say how often"):
         load_gan(Run.open(folder))
+
+
+def test_both_players_learn_in_two_processes(tmp_path):
+    processes = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "pendio"]
+    options = ["--data", "moons", "--width", "8", "--steps", "4", "--epochs", "1", "--out", str(tmp_path / "run")]
+    command = [*processes, "train", "gan", *options]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
+    assert result.returncode == 0, result.stderr
+    run = Run.open(tmp_path / "run")
+    with torch.random.fork_rng():
+        untrained = recipe._new_task(run_options(run), run.config["data"], [0.5, 0.5]).state_dict()
+    learned = run.weights("last")
+    for player in ("generator", "discriminator"):
+        moved = [name for name in learned if name.startswith(player) and name.endswith("weight")
+                 and not torch.equal(learned[name], untrained[name])]  # fmt: skip
+        assert moved, player

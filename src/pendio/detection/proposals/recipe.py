@@ -7,6 +7,7 @@ import torch
 
 from pendio.data.examples import Data
 from pendio.data.streams import Stream
+from pendio.detection.kinds import SuppressionKind
 from pendio.detection.proposals.regions import Matched, overlaps_with, region_stream, search
 from pendio.detection.proposals.task import RegionDetector, RegionNetwork
 from pendio.errors import InputError
@@ -66,7 +67,8 @@ def _notes(data: Data, found: Mapping[str, Mapping[int, Matched]]) -> list[str]:
 
 
 def region_detector(
-    classes: Sequence[str], size: int, mean: Sequence[float], std: Sequence[float], seed: int
+    classes: Sequence[str], size: int, mean: Sequence[float], std: Sequence[float], seed: int,
+    suppression: SuppressionKind = "hard", overlap: float = 0.3,
 ) -> RegionDetector:  # fmt: skip
     """The untrained task; the same seed gives the same weights.
 
@@ -75,10 +77,12 @@ def region_detector(
         size: side of the square that images are fitted into, in pixels.
         mean, std: of the training images, a number for each channel in [0, 1].
         seed: of the weights.
+        suppression, overlap: as of :class:`~pendio.detection.proposals.task.RegionDetector`.
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return RegionDetector(RegionNetwork(len(classes), _side(size), mean, std), classes, size)
+        network = RegionNetwork(len(classes), _side(size), mean, std)
+    return RegionDetector(network, classes, size, suppression, overlap)
 
 
 def _side(size: int) -> int:

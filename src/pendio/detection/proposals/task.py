@@ -14,6 +14,7 @@ from pendio.descent.task import Loss, Task
 from pendio.detection.detections import Detections
 from pendio.detection.diagnosis import diagnose_detector
 from pendio.detection.evaluation import outcome_of_batch
+from pendio.detection.kinds import SuppressionKind
 from pendio.detection.metrics import AveragePrecision, DetectionMetrics, evaluate
 from pendio.detection.proposals.crops import crop, moved
 from pendio.detection.proposals.recall import best_overlaps
@@ -80,14 +81,19 @@ class RegionDetector(Task):
         network: looks at regions.
         classes: names.
         size: side of the square that images are fitted into, in pixels.
-        overlap: intersection over union above which the weaker of two boxes of a class goes.
+        suppression: what happens to the weaker of two overlapping boxes of a class.
+        overlap: intersection over union from which boxes are taken for the same object.
     """
 
-    def __init__(self, network: RegionNetwork, classes: Sequence[str], size: int, overlap: float = 0.3) -> None:
+    def __init__(
+        self, network: RegionNetwork, classes: Sequence[str], size: int, suppression: SuppressionKind = "hard",
+        overlap: float = 0.3,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.network = network
         self.classes = tuple(classes)
         self.size = size
+        self.suppression = suppression
         self.overlap = overlap
         self.found = DetectionMetrics(len(self.classes))
         self.mean_loss, self.right = MeanLoss(), MeanLoss()
@@ -173,8 +179,9 @@ class RegionDetector(Task):
         boxes = _within(moved(regions, moves), image)[places]
         images = torch.zeros_like(labels)
         (found,) = suppress_batch(
-            boxes, scores[places, labels], labels, images, count=1, overlap=self.overlap, limit=_MOST
-        )
+            boxes, scores[places, labels], labels, images,
+            count=1, overlap=self.overlap, kind=self.suppression, limit=_MOST,
+        )  # fmt: skip
         return regions, found
 
     def diagnose(self, evidence: Evidence) -> list[Diagnosis]:

@@ -142,7 +142,7 @@ def fooling(
 
     Args:
         examples: ``(N, C, H, W)`` in [0, 1].
-        network: the classifier.
+        network: the classifier, which brings images to its own size itself.
         epsilon: the largest change of a pixel (projected gradient ascent: Madry et al., 2018).
         generator: of the signs.
         seed: of the attack's random starts.
@@ -152,12 +152,8 @@ def fooling(
         Both groups, of images that were fooled alone, and their share.
 
     Raises:
-        InputError: the classifier takes other images, ε is out of range, or nothing was fooled.
+        InputError: ε is out of range, or nothing was fooled.
     """
-    if tuple(network.shape) != tuple(examples.shape[1:]):
-        sides = ["×".join(map(str, shape)) for shape in (network.shape, examples.shape[1:])]
-        raise InputError(f"the classifier sees images of {sides[0]}, and the model makes such of {sides[1]}; give one that "
-                         f"was trained with --size {examples.shape[-1]}")  # fmt: skip
     with torch.no_grad():
         goal = Goal(torch.cat([network.eval()(part).argmax(1) for part in examples.split(64)]))
     made = attack_in_batches(PGD(epsilon=epsilon), network, examples, goal, batch=64, seed=seed, on_batch=on_batch)
