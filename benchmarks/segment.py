@@ -13,11 +13,11 @@ safetensors, which it needs too, are there:
 """
 
 import argparse
+import importlib.metadata
 import statistics
 import time
 from collections.abc import Callable
 
-import segmentation_models_pytorch
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -34,7 +34,11 @@ def by_pendio() -> nn.Module:
 
 
 def by_smp() -> nn.Module:
-    return segmentation_models_pytorch.Unet("resnet34", encoder_weights=None, classes=CLASSES)
+    try:
+        from segmentation_models_pytorch import Unet
+    except ImportError:
+        raise SystemExit("the peer is not installed: pip install --no-deps segmentation-models-pytorch") from None
+    return Unet("resnet34", encoder_weights=None, classes=CLASSES)
 
 
 def stepper(
@@ -73,7 +77,7 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true", help="compile both networks")
     options = parser.parse_args()
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, segmentation-models-pytorch "
-          f"{segmentation_models_pytorch.__version__}; {options.batch}×3×{options.side}², {options.layout}"
+          f"{importlib.metadata.version('segmentation-models-pytorch')}; {options.batch}×3×{options.side}², {options.layout}"
           f"{', compiled' if options.compile else ''}")  # fmt: skip
     steps, seconds, sizes = {}, {}, {}
     for precision in options.precisions:

@@ -58,15 +58,16 @@ def attack(
     target
         The class to be taken for, by name or number; random: another one for each image. By default any but the true one.
     epsilon
-        The largest distance, as a fraction such as 8/255 or a number.
+        The largest distance, as a fraction such as 8/255 or a number; by default 8/255. Not of carlini and deepfool, which
+        look for the nearest image.
     norm
-        In which the distance is measured.
+        In which the distance is measured; by default linf, of deepfool l2.
     steps
-        At most.
+        At most; by default 40 of pgd, 100 of autopgd, 200 of carlini, 50 of deepfool, 10 of iterative and momentum.
     restarts
-        How many random starts are tried.
+        How many random starts are tried (pgd, autopgd).
     loss
-        What is climbed.
+        What is climbed (pgd, autopgd): by default cross-entropy, of autopgd ratio.
     confidence
         By how much the wanted logit must lead (carlini).
     pixels

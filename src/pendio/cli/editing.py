@@ -57,11 +57,11 @@ def inpaint(
     class_
         What the images shall show, where the model was trained with --conditional.
     steps
-        How many.
+        From noise to an image.
     repeats
         How often each step is taken back and taken again, so that both parts come to fit.
     guidance
-        How much more than the class alone demands the model follows it.
+        1 follows the class as learned, and more follows it harder.
     seed
         Of all randomness.
     out
@@ -113,7 +113,7 @@ def resemble(
     steps
         Of the whole way from noise.
     guidance
-        How much more than the class alone demands the model follows it.
+        1 follows the class as learned, and more follows it harder.
     eta
         Share of fresh noise in each step of the sampler ddim.
     seed

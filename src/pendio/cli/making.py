@@ -23,19 +23,19 @@ __all__ = ["Denoising", "DenoisingOptions", "quality", "sample_examples"]
 
 @dataclass(frozen=True, kw_only=True)
 class Denoising:
-    """How a diffusion model goes from noise to an example; the run's own way where nothing is given."""
+    """How a diffusion model goes from noise to an example."""
 
     steps: int | None = None
-    """How many, of a diffusion model."""
+    """Of a diffusion model: steps from noise to an example; by default 50."""
 
     sampler: Sampler | None = None
-    """Which way a diffusion model goes."""
+    """Of a diffusion model: the way it goes; by default deterministic."""
 
     guidance: float | None = None
-    """How much more than the class alone demands a diffusion model follows it; 1 is the model as trained."""
+    """Of a diffusion model that was told classes: 1 follows the class as learned, by default, and more follows it harder."""
 
     eta: float | None = None
-    """Share of fresh noise in each step of the sampler ddim: 0 is deterministic, 1 ancestral."""
+    """Of the sampler ddim: share of fresh noise in each step; 0, by default, is deterministic, 1 is ddpm."""
 
     def given(self, recipe: str) -> dict[str, Any]:
         """What was asked for, by name.

@@ -165,8 +165,10 @@ def predict(
         Of runs on sequences: draw what the network looked at, or what its gates did.
     look
         The same, and what: attention, gates, hidden states, or on which inputs the answer depends.
-    layer, head
-        Of these: which, from 0 on; by default the last layer, and all its heads.
+    layer
+        Of --attention and --look: which layer, from 0 on; by default the last.
+    head
+        Of --attention: which head, from 0 on; by default all of the layer's.
     beams
         Of translators: how many beginnings of a translation to keep; by default 1.
     penalty

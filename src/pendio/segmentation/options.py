@@ -43,7 +43,7 @@ class SegmentOptions:
     """Which network shall say of what class each pixel is, on what it learns, and how."""
 
     data: str = "scenes"
-    """scenes, a folder of images and PNG masks, a COCO JSON file, or a folder in the form of COCO or Pascal VOC."""
+    """scenes, a folder of images and PNG masks, a COCO JSON file, or a folder in the form of COCO, Pascal VOC or YOLO."""
 
     images: str | None = None
     """The folder of the images, where a COCO JSON file does not lie beside them."""

@@ -46,7 +46,7 @@ class FlowOptions:
     """Go on in --out where it stopped, with the options it was started with."""
 
     size: int | None = None
-    """Side in pixels of the images; by default their own."""
+    """Side in pixels of the images, an even number for glow and realnvp; by default their own."""
 
     augment: str = "none"
     """Comma-separated changes to training images that keep them likely: flip, shift, crop, jitter."""

@@ -80,7 +80,7 @@ class GanOptions:
     """Comma-separated changes to training images that keep them likely: flip, shift, crop, jitter."""
 
     diff_augment: str | None = None
-    """Changes to what the discriminator sees, real or made, of color, translation, cutout; by default all of images."""
+    """Changes to what the discriminator sees, real or made, of color, translation, cutout; by default all three."""
 
     conditional: bool = False
     """Learn each class, so that it can be asked for."""

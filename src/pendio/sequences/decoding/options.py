@@ -17,7 +17,7 @@ class Sampling:
     """
 
     temperature: float = 1.0
-    """What logits are divided by before they become probabilities; 0 always takes the likeliest token."""
+    """Of texts: what logits are divided by; 0 takes the likeliest token. Of examples: deviation of their first noise."""
 
     top_k: int | None = None
     """Only the so many likeliest tokens may be chosen."""
@@ -26,7 +26,7 @@ class Sampling:
     """Only the fewest tokens that have this probability together may be chosen, in (0, 1]."""
 
     seed: int = 0
-    """Of chance; the same seed gives the same text."""
+    """Of chance; the same seed gives the same texts or examples."""
 
     def __post_init__(self) -> None:
         check_types(self)
