@@ -16,9 +16,9 @@ from pathlib import Path
 import torch
 
 from pendio.descent.loop import evaluate
-from pendio.generation.autoencoder.anomaly import separation
 from pendio.generation.autoencoder.options import AutoencodeOptions
 from pendio.generation.autoencoder.recipe import load_autoencoder, open_data, run_options, train_autoencoder
+from pendio.generation.separation import separation
 
 
 def compare(digit: int, options: argparse.Namespace, folder: Path) -> tuple[float, float, float, float]:

@@ -166,7 +166,12 @@ def opened(run: Run, data: str | None = None) -> "tuple[Any, Data]":
         from pendio.generation.rooms import room
 
         found = room(run.recipe)
-        return found.load(run), found.open_data(run, data)
+        task, examples = found.load(run), found.open_data(run, data)
+        if tuple(task.shape) != tuple(examples.shape):
+            shapes = ["×".join(map(str, shape)) for shape in (examples.shape, task.shape)]
+            raise InputError(f"'{examples.name}' has examples of {shapes[0]}, and the run learned from such of {shapes[1]}; "
+                             "give data of the same form")  # fmt: skip
+        return task, examples
     if run.recipe == "segment":
         from pendio.segmentation import recipe as segmentation
 

@@ -10,7 +10,16 @@ from pendio.generation.vae.recipe import train_vae
 def compressed_run(tmp_path_factory):
     """Digits through sixteen numbers, learned in seconds."""
     out = tmp_path_factory.mktemp("session") / "compressed"
-    options = {"data": "digits", "size": 8, "latent": 16, "width": 8, "epochs": 8, "lr": 5e-3, "out": str(out)}
+    options = {
+        "data": "digits",
+        "size": 8,
+        "latent": 16,
+        "width": 8,
+        "epochs": 20,
+        "lr": 4e-3,
+        "batch": 32,
+        "out": str(out),
+    }
     return train_autoencoder(AutoencodeOptions.of(options), progress=False)
 
 

@@ -6,7 +6,7 @@ import pendio
 from pendio.data.examples import Resident
 from pendio.data.images import read_image
 from pendio.errors import InputError
-from pendio.generation.examples import open_examples
+from pendio.generation.examples import open_examples, spaced
 from pendio.pictures.png import image_png
 
 
@@ -78,7 +78,7 @@ def test_what_cannot_be_learned_from_is_named(options, message):
 
 def test_constant_images_are_refused(tmp_path):
     path = saved(tmp_path / "a.npz", x=np.full((20, 4, 4), 7, dtype=np.uint8), y=np.arange(20) % 2)
-    with pytest.raises(InputError, match="all examples of .* are the same: every value is 7"):
+    with pytest.raises(InputError, match="all examples of .* are the same"):
         open_examples(path)
 
 
@@ -100,3 +100,25 @@ def test_a_single_example_is_no_distribution(tmp_path):
         (tmp_path / split / "a.png").write_bytes(image_png(torch.rand(1, 9, 9)))
     with pytest.raises(InputError, match="1 example to learn from: a distribution needs two at least"):
         open_examples(str(tmp_path))
+
+
+def test_examples_that_are_all_one_image_are_refused_though_it_is_not_flat(tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (1, 4, 4), dtype=np.uint8)
+    with pytest.raises(InputError, match="all examples of .* are the same"):
+        open_examples(saved(tmp_path / "a.npz", x=image.repeat(20, 0)))
+
+
+def test_archives_need_no_labels(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (40, 4, 4), dtype=np.uint8)
+    data = open_examples(saved(tmp_path / "a.npz", x=images))
+    assert (data.classes, data.shape, len(data.train)) == (("example",), (1, 4, 4), 28)
+    split = open_examples(saved(tmp_path / "b.npz", x_train=images, x_test=images[:7]))
+    assert (len(split.train), len(split.val), len(split.test)) == (36, 4, 7)
+    with pytest.raises(InputError, match="has no array 'y'"):
+        open_examples(saved(tmp_path / "a.npz", x=images), labels=True)
+
+
+def test_some_of_a_split_are_of_all_its_classes():
+    split = Resident(torch.arange(100.0)[:, None], torch.arange(100) // 10)
+    assert spaced(split, 10).targets.unique().tolist() == list(range(10))
+    assert spaced(split, 1000).inputs.flatten().tolist() == list(range(100))

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from pendio.cli.app import tell_results, tell_run, train
-from pendio.errors import InputError
 from pendio.generation.autoencoder.options import AutoencodeOptions
 from pendio.generation.diffusion.options import DiffuseOptions
 from pendio.generation.flow.options import FlowOptions
@@ -16,6 +15,7 @@ from pendio.generation.vae.options import VaeOptions
 
 if TYPE_CHECKING:
     from pendio.generation.autoencoder.prediction import Judged
+    from pendio.generation.manifold.prediction import Measured
     from pendio.runs.run import Run
 
 __all__ = ["autoencode", "diffuse", "flow", "gan", "predict_generated", "vae"]
@@ -77,18 +77,26 @@ def diffuse(options: Annotated[DiffuseOptions, Parameter(name="*")] = DiffuseOpt
 
 
 def predict_generated(run: "Run", inputs: Sequence[str], out: Path | None, json_: bool) -> None:
-    """What ``pendio predict`` does with a run of ``autoencode``: it judges inputs.
+    """What ``pendio predict`` does with a generative run: it says how far inputs are from what was learned.
 
     Raises:
-        InputError: it is a run of another generative task.
+        InputError: it is a run of ``diffuse``, which knows no such distance.
     """
-    if run.recipe != "autoencode":
-        raise InputError(f"a run of 'train {run.recipe}' makes examples and judges none: see 'pendio sample {run.folder}', "
-                         "'pendio latent' and 'pendio quality'")  # fmt: skip
-    from pendio.generation.autoencoder.prediction import judge_inputs
     from pendio.recipes import load
 
+    if run.recipe != "autoencode":
+        from pendio.generation.manifold.prediction import measure_inputs
+
+        tell_results(measure_inputs(load(run.folder), inputs, out or Path("reconstructed")), _distances, json_)
+        return
+    from pendio.generation.autoencoder.prediction import judge_inputs
+
     tell_results(judge_inputs(load(run.folder), inputs, out or Path("strange")), _verdict, json_)
+
+
+def _distances(result: "Measured") -> str:
+    said = ", ".join(f"{name} {value:.4g}" for name, value in result.distances.items())
+    return f"{said}; wrote {result.file}" if result.file else said
 
 
 def _verdict(result: "Judged") -> str:

@@ -1,7 +1,6 @@
 """``pendio latent``: looking around in the latent space of a generative model, and going to that of another."""
 
 import itertools
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -48,15 +47,6 @@ def _codes(task: "Latent", data: "Data", most: int) -> "Codes":
     if most < 2:
         raise InputError(f"--most must be at least 2, got {most}")
     return encoded(task, data, "val", most=most)
-
-
-def _picked(codes: "Codes", indices: Sequence[int]) -> "Tensor":
-    import torch
-
-    for index in indices:
-        if not 0 <= index < len(codes.values):
-            raise InputError(f"--at must be 0 to {len(codes.values) - 1}, a validation example, got {index}")
-    return torch.tensor(list(indices))
 
 
 def _steps(steps: int) -> None:
@@ -106,15 +96,14 @@ def interpolate(
     """
     import torch
 
-    from pendio.generation.latent.codes import decoded
+    from pendio.generation.latent.codes import decoded, encoded_at
     from pendio.generation.latent.paths import lerp, slerp
 
     _steps(steps)
     if len(at) < 2:
         raise InputError("--at needs two examples to go between, such as --at 0 --at 1")
     task, examples = _open(run, data)
-    codes = _codes(task, examples, max(at) + 2)
-    ends = codes.values[_picked(codes, at)]
+    ends = encoded_at(task, examples, at).values
     rows = [(slerp if path == "spherical" else lerp)(*pair, steps) for pair in itertools.pairwise(ends)]
     made = decoded(task, torch.cat(rows))
     file = _place(out, "interpolate", made)
@@ -217,6 +206,7 @@ def edit(
     out
         The file to write; by default edit.png, or .csv of tables.
     """
+    from pendio.generation.latent.codes import encoded_at
     from pendio.generation.latent.edits import edit as move
 
     _steps(steps)
@@ -225,8 +215,8 @@ def edit(
     codes.attributes()
     if attribute not in codes.classes:
         raise InputError(f"--attribute: there is no class '{attribute}': {did_you_mean(attribute, codes.classes)}")
-    wanted, chosen = codes.classes.index(attribute), _picked(codes, at)
-    done = move(task, codes, wanted, chosen, strength=strength, steps=steps, method=method)
+    start = encoded_at(task, examples, at).values
+    done = move(task, codes, codes.classes.index(attribute), start, strength=strength, steps=steps, method=method)
     made = done.examples.transpose(0, 1).flatten(0, 1)
     file = _place(out, "edit", made)
     _write(file, made, steps)
@@ -236,7 +226,10 @@ def edit(
         return
     print(f"wrote {file}: {len(at)} rows of {steps} steps")
     print("scores moved, in standard deviations: " + ", ".join(f"{name} {value:+.2f}" for name, value in moved.items()))
-    print(f"entanglement {done.entanglement:.2f}: the others' mean move over that of {attribute}")
+    if done.entanglement is None:
+        print("entanglement needs three classes: of two, one moves as much as the other")
+    else:
+        print(f"entanglement {done.entanglement:.2f}: the others' mean move over that of {attribute}")
 
 
 @latent.command
@@ -314,7 +307,7 @@ def plane(
     """
     import torch
 
-    from pendio.generation.latent.codes import decoded
+    from pendio.generation.latent.codes import decoded, encoded_at
     from pendio.generation.latent.directions import principal_directions
     from pendio.generation.latent.pictures import draw_codes, plane_codes
     from pendio.runs.files import replacing
@@ -326,7 +319,7 @@ def plane(
     task, examples = _open(run, data)
     codes = _codes(task, examples, most)
     if at:
-        corners = codes.values[_picked(codes, at)]
+        corners = encoded_at(task, examples, at).values
     else:
         ways, spreads = principal_directions(codes.values, 2)
         if len(ways) < 2:

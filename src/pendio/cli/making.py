@@ -146,7 +146,7 @@ def quality(
         How many examples to make; by default as many as are held out.
     features
         By which examples are compared: pixels, a run of train classify, efficientnet-lite0, timm:NAME or torchvision:NAME.
-        By default the judge's; without one EfficientNet-Lite0's for images, and rows as they are.
+        By default the judge's; without one EfficientNet-Lite0's for images, and the standardised numbers of rows.
     weights
         A file of weights for these features, such as Inception's for torchvision:inception_v3.
     judge

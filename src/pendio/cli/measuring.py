@@ -16,11 +16,16 @@ if TYPE_CHECKING:
 __all__ = ["dimension", "manifold"]
 
 
+_MOST_NUMBERS = 1 << 28
+"""That are looked at: two gigabytes in double precision."""
+
+
 @app.command
 def dimension(
     data: str = "digits",
     *,
     features: str = "pixels",
+    layer: str | None = None,
     size: int | None = None,
     target: str | None = None,
     split: Literal["train", "val", "test"] = "train",
@@ -38,6 +43,8 @@ def dimension(
     features
         pixels for examples as they are; or a run of train classify, efficientnet-lite0, timm:NAME or torchvision:NAME, whose
         last layer is left out.
+    layer
+        Of the network's layers, as pendio summary lists them, the one whose output is measured instead.
     size
         Side in pixels of the images.
     target
@@ -51,22 +58,24 @@ def dimension(
     share
         Of local principal components: share of the variance that the dimensions carry.
     """
-    import torch
-
-    from pendio.generation.examples import open_examples
+    from pendio.generation.examples import open_examples, spaced
     from pendio.generation.manifold.dimension import dimension as estimate
     from pendio.generation.quality.features import open_features
 
     if most < 3:
         raise InputError(f"--most must be 3 or more, got {most}")
     opened = open_examples(data, size=size, target=target)
-    part = opened.split(split)
-    inputs = part.take(torch.arange(min(most, len(part)))).inputs
-    found = estimate(open_features(features, opened)(inputs).flatten(1), neighbors=neighbors, share=share)
+    inputs = spaced(opened.split(split), most).inputs
+    seen = open_features(features, opened, layer=layer)
+    width = seen(inputs[:1]).numel()
+    if width * len(inputs) > _MOST_NUMBERS:
+        raise InputError(f"{len(inputs):,} examples of {width:,} numbers each are more than is looked at: give --most "
+                         f"{_MOST_NUMBERS // width}, or a --layer that says less")  # fmt: skip
+    found = estimate(seen(inputs).flatten(1), neighbors=neighbors, share=share)
     if json_:
-        print_json({"data": opened.name, "split": split, "features": features, **found.to_dict()})
+        print_json({"data": opened.name, "split": split, "features": seen.name, **found.to_dict()})
         return
-    print(f"{opened.name}, {features}: {found.points:,} points of {found.extrinsic:,} numbers")
+    print(f"{opened.name}, {seen.name}: {found.points:,} points of {found.extrinsic:,} numbers")
     print(f"two nearest neighbours  {found.two_nn:.2f} ± {found.error:.2f} (fitted {found.two_nn_fit:.2f})")
     print(f"local components        {found.local_pca:.2f} carry {share:.0%} of {neighbors} neighbours' variance")
 
@@ -124,7 +133,7 @@ def manifold(
         raise InputError(f"'{run}' is a run of 'train {folder.recipe}', which learns no distribution; give one of train "
                          "autoencode, vae, gan or flow")  # fmt: skip
     task, examples = opened(folder, data)
-    sticks = yardsticks(task, examples)
+    sticks = yardsticks(task)
     own = given(inputs, examples.shape) if inputs else None
     generator = torch.Generator().manual_seed(seed)
     real = natural(examples, number)

@@ -310,6 +310,8 @@ def read_numbers(path: Path) -> list[list[float]]:
             numbers.append([float(value) for value in row.values()])
         except ValueError as error:
             raise InputError(f"'{path}' line {line}: not all values are numbers") from error
+        if not all(map(math.isfinite, numbers[-1])):
+            raise InputError(f"'{path}' line {line}: a value is NaN or infinite; fill it or remove the row")
     return numbers
 
 

@@ -1,15 +1,14 @@
 """Truths about the manifold of data: its dimension, and the way to it."""
 
-import dataclasses
 import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from pendio.data.arrays import from_arrays
 from pendio.exact.check import Check
 from pendio.generation.manifold import dimension, distance
+from pendio.generation.rows import Standard
 
 __all__ = ["CHECKS"]
 
@@ -34,7 +33,9 @@ class _Plane(NamedTuple):
     """The best autoencoder of points in a plane through the origin, spanned by the rows of ``basis``."""
 
     basis: Tensor
+    standard: Standard
     latent: tuple[int, ...] = (2,)
+    shape: tuple[int, ...] = (6,)
 
     def encode(self, inputs: Tensor) -> Tensor:
         return inputs @ self.basis.T
@@ -48,8 +49,8 @@ def _way() -> tuple[float, float]:
     generator = torch.Generator().manual_seed(0)
     turn = torch.linalg.qr(torch.randn(6, 6, generator=generator)).Q
     within = torch.randn(50, 2, generator=generator) @ turn[:2]
-    data = dataclasses.replace(from_arrays(within, [0, 1] * 25), std=(1.0,) * 6)
-    stick = distance.yardsticks(_Plane(turn[:2]), data)["reconstruction"]
+    plane = _Plane(turn[:2], Standard([0.0] * 6, [1.0] * 6))
+    stick = distance.yardsticks(plane)["reconstruction"]
     return float(stick(within + 3 * turn[5]).mean()), 3 / math.sqrt(6)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+import torchvision.transforms.v2.functional as V
 from torch import Tensor
 
 from pendio.data.arrays import read_numbers
@@ -13,7 +14,7 @@ from pendio.data.inputs import named_images
 from pendio.data.streams import frame
 from pendio.errors import InputError
 
-__all__ = ["Given", "given", "rows_of"]
+__all__ = ["Given", "fitted", "given", "rows_of"]
 
 
 class Given(NamedTuple):
@@ -27,7 +28,7 @@ def given(inputs: Sequence[str], shape: Sequence[int]) -> Given:
     """Images, of folders each image in them, or the rows of CSV files.
 
     Args:
-        inputs: image files, folders of them or names of embedded photographs, of which the middle square is taken; for rows
+        inputs: image files, folders of them or names of embedded photographs, of which the middle is taken; for rows
             CSV files.
         shape: of an example.
 
@@ -42,15 +43,26 @@ def given(inputs: Sequence[str], shape: Sequence[int]) -> Given:
             names += [f"{text}:{line}" for line in range(2, 2 + len(rows))]
             values += list(rows)
     else:
-        channels, height, _ = shape
+        channels, *sides = shape
         for name, image in named_images(inputs, grey=channels == 1):
             if isinstance(image, ImageError):
                 raise InputError(str(image))
             names.append(name)
-            values.append(frame(image, height).float() / 255)
+            values.append(fitted(image, sides).float() / 255)
     if not values:
         raise InputError("give an image to begin with" if len(shape) == 3 else "give a CSV file to begin with")
     return Given(names, torch.stack(values))
+
+
+def fitted(image: Tensor, sides: Sequence[int]) -> Tensor:
+    """The middle of an image ``(C, H, W)`` in the size ``(height, width)``."""
+    height, width = sides
+    if height == width:
+        return frame(image, height)
+    scale = max(height / image.shape[1], width / image.shape[2])
+    large = [max(wanted, round(side * scale)) for wanted, side in zip(sides, image.shape[1:], strict=True)]
+    middle: Tensor = V.center_crop(V.resize(image, large, antialias=True), [height, width])
+    return middle
 
 
 def rows_of(text: str, width: int) -> Tensor:

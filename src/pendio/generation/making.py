@@ -37,6 +37,9 @@ class Maker(Protocol):
 class Latent(Protocol):
     """A trained task with a latent space."""
 
+    shape: tuple[int, ...]
+    """Of an example."""
+
     latent: tuple[int, ...]
     """Shape of a latent code: ``(L,)``, or that of an image where no dimension is lost."""
 

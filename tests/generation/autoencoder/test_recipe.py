@@ -105,7 +105,7 @@ def test_what_does_not_fit_is_refused_in_a_line(tmp_path, options, message):
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (torch.full((40, 1, 8, 8), 0.5), "are the same: every value is 0.5"),
+        (torch.full((40, 1, 8, 8), 0.5), "are the same"),
         (3 * torch.rand(40, 1, 8, 8), "scale them to"),
     ],
 )
@@ -134,3 +134,27 @@ def test_a_run_is_measured_and_diagnosed_by_commands(cli, normal_run):
     assert measured["split"] == "test"
     assert cli("diagnose", run.folder).code == 0
     assert cli("report", run.folder).code == 0
+
+
+def test_rows_with_a_gap_are_no_normal_rows(cli, tmp_path):
+    numbers = np.random.default_rng(0).normal(size=(60, 3))
+    (tmp_path / "t.csv").write_text("a,b,c\n" + "\n".join(",".join(f"{x:.4f}" for x in row) for row in numbers))
+    train(tmp_path / "run", data=str(tmp_path / "t.csv"), epochs=1, steps=2, false_alarms=0.3)
+    (tmp_path / "new.csv").write_text("a,b,c\n1,2,3\n1,nan,3\n")
+    assert "line 3: a value is NaN or infinite" in mistake(cli("predict", "run", "new.csv"))
+
+
+def test_other_data_must_have_the_same_form_and_classes(cli, normal_run, tmp_path):
+    run, _ = normal_run
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
+    np.savez(tmp_path / "other.npz", x=images, y=np.arange(40) % 2)
+    assert "must be the same in the same order" in mistake(cli("evaluate", run.folder, "--data", "other.npz"))
+    np.savez(tmp_path / "large.npz", x=images.repeat(2, 1), y=np.arange(40) % 2)
+    assert "the run learned from such of 1×8×8" in mistake(cli("evaluate", run.folder, "--data", "large.npz"))
+
+
+def test_images_need_not_be_square(cli, tmp_path):
+    np.savez(tmp_path / "wide.npz", x=np.random.default_rng(0).integers(0, 256, (60, 8, 12), dtype=np.uint8))
+    train(tmp_path / "run", data="wide.npz", model="dense", steps=2, epochs=1, false_alarms=0.3)
+    result = cli("predict", "run", "coffee")
+    assert result.code == 0, result.err

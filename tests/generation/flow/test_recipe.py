@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -74,3 +75,13 @@ def test_no_class_can_be_asked_of_a_flow_without(moons_run):
 def test_every_model_trains_on_points(model, tmp_path):
     options = {**QUICK, "data": "moons", "model": model, "out": str(tmp_path / "run"), "steps": 2}
     assert train_flow(FlowOptions.of(options), progress=False).history()
+
+
+@pytest.mark.parametrize("model", ["maf", "nsf", "glow"])
+def test_images_with_a_black_border_begin_with_a_finite_loss(model, tmp_path):
+    images = np.zeros((80, 8, 8), np.uint8)
+    images[:, 2:6, 2:6] = np.random.default_rng(0).integers(0, 256, (80, 4, 4))
+    np.savez(tmp_path / "framed.npz", x=images)
+    options = {**QUICK, "data": str(tmp_path / "framed.npz"), "model": model, "epochs": 1, "out": str(tmp_path / "run")}
+    run = train_flow(FlowOptions.of(options), progress=False)
+    assert run.history()[0]["loss"] < 20

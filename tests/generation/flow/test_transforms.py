@@ -127,3 +127,23 @@ def test_a_context_matters():
 def test_sides_that_are_odd_have_no_scales():
     with pytest.raises(ValueError, match="not even"):
         image_flow("glow", (1, 5, 5))
+
+
+def test_after_a_fused_step_the_density_is_that_of_the_new_weights():
+    flow, x = roughened(vector_flow("maf", 5, 3, 8)).float(), noise(4, 5).float()
+    with torch.no_grad():
+        flow(x)
+    optimizer = torch.optim.AdamW(flow.parameters(), 0.1, fused=True)
+    flow(x)[0].square().sum().backward()
+    optimizer.step()
+    expected = flow(x)[0].detach()
+    with torch.no_grad():
+        torch.testing.assert_close(flow(x)[0], expected)
+
+
+def test_normalisation_leaves_what_never_changes_as_it_is():
+    norm, x = ActNorm(3), torch.tensor([[1.0, 5.0, -2.0], [3.0, 5.0, -4.0]])
+    initialize(norm, x)
+    z, log_det = norm(x)
+    torch.testing.assert_close(z, torch.tensor([[-1.0, 0.0, 1.0], [1.0, 0.0, -1.0]]))
+    torch.testing.assert_close(log_det, torch.zeros(2))

@@ -206,3 +206,13 @@ def test_more_restarts_are_never_worse():
 def test_an_inversion_without_steps_or_restarts_is_refused(options):
     with pytest.raises(InputError, match="at least 1 step and 1 restart"):
         make_gan().invert(make_batch(2).inputs, **options)
+
+
+def test_examples_are_compared_in_full_precision_though_all_else_is_halved():
+    gan, batch = make_gan(), make_batch()
+    gan.components.fit(gan.prepare(batch.inputs))
+    exact = gan.components(gan.prepare(batch.inputs))
+    with torch.autocast("cpu", torch.bfloat16):
+        halved = gan.components(gan.prepare(batch.inputs))
+    assert halved.dtype == torch.float32
+    torch.testing.assert_close(halved, exact)

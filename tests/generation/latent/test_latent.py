@@ -21,6 +21,8 @@ def points(seed, *shape):
 class Linear:
     """An exact latent space: a rotation of the pixels, of image shape where asked."""
 
+    shape = (1, 4, 4)
+
     def __init__(self, seed, latent=(16,)):
         self.turn, self.latent = torch.linalg.qr(points(seed, 16, 16))[0].float(), latent
 
@@ -88,7 +90,7 @@ def test_principal_directions_are_those_of_the_covariance():
 def test_an_edit_moves_the_wanted_class_most(data):
     task = Linear(0)
     codes = encoded(task, data, "train")
-    done = edit(task, codes, 1, torch.arange(4), strength=2.0, steps=3)
+    done = edit(task, codes, 1, codes.values[:4], strength=2.0, steps=3)
     assert done.moved.argmax() == 1
     assert done.moved[1] > 1
     assert 0 <= done.entanglement < 1
@@ -123,7 +125,10 @@ def test_a_support_beyond_the_data_is_refused(data):
 
 
 def test_runs_of_different_data_have_no_map():
-    digits, moons = SimpleNamespace(name="digits", shape=(1, 8, 8)), SimpleNamespace(name="moons", shape=(2,))
+    digits, moons = (
+        SimpleNamespace(name="digits", shape=(1, 8, 8), mean=(0.3,)),
+        SimpleNamespace(name="moons", shape=(2,)),
+    )
     check_same_data(digits, digits)
     with pytest.raises(InputError, match="same data, got 'digits' of shape 1×8×8 and 'moons' of shape 2"):
         check_same_data(digits, moons)
@@ -147,3 +152,9 @@ def test_a_plane_has_its_three_codes_at_its_corners():
     corners = points(0, 3, 4)
     plane = plane_codes(corners, 5)
     torch.testing.assert_close(plane[[0, 4, 20]], corners)
+
+
+def test_of_two_classes_entanglement_says_nothing(data):
+    codes = encoded(Linear(0), data, "train")
+    two = type(codes)(codes.inputs, codes.targets.clamp(max=1), codes.values, ("a", "b"))
+    assert edit(Linear(0), two, 1, two.values[:2], steps=2).entanglement is None

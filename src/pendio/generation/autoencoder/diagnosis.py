@@ -2,9 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-import torch
-
 from pendio.data.examples import Data
+from pendio.generation.examples import spaced
 from pendio.runs.diagnosis import Diagnosis, Evidence, diagnose
 from pendio.runs.run import Run
 
@@ -30,7 +29,7 @@ def diagnose_autoencoder(run: Run, task: "Autoencoder", data: Data) -> list[Diag
 
 def diagnose_codes(task: "Autoencoder", data: Data) -> list[Diagnosis]:
     """What is wrong with codes and reconstructions of training examples."""
-    inputs = data.train.take(torch.arange(min(len(data.train), _LOOKED_AT))).inputs.cpu()
+    inputs = spaced(data.train, _LOOKED_AT).inputs.cpu()
     examples = task.prepare(inputs)
     variance = float(examples.var(0, correction=0).mean())
     error = float(task.strangeness(inputs).mean())

@@ -9,10 +9,9 @@ from torch import Tensor
 from pendio.data.images import ImageError
 from pendio.data.inputs import named_images
 from pendio.data.outputs import Places
-from pendio.data.streams import frame
 from pendio.generation.autoencoder.pictures import heated
 from pendio.generation.autoencoder.task import Autoencoder
-from pendio.generation.given import rows_of
+from pendio.generation.given import fitted, rows_of
 from pendio.runs.files import replacing
 
 __all__ = ["Judged", "judge_inputs"]
@@ -57,12 +56,12 @@ def judge_inputs(task: Autoencoder, inputs: Sequence[str], out: Path) -> Iterato
             yield from _rows(task, text)
         return
     places = Places(out)
-    channels, height, _ = task.shape
+    channels, *sides = task.shape
     for name, image in named_images(inputs, grey=channels == 1):
         if isinstance(image, ImageError):
             yield image
             continue
-        yield _judged(task, name, frame(image, height)[None], places)
+        yield _judged(task, name, fitted(image, sides)[None], places)
 
 
 def _judged(task: Autoencoder, name: str, image: Tensor, places: Places) -> Judged:

@@ -61,10 +61,11 @@ def _new_task(options: AutoencodeOptions, facts: Any) -> Autoencoder:
     with torch.random.fork_rng():
         torch.manual_seed(options.plan.seed)
         encoder, decoder = coders(options.model, shape, options.width, options.latent, options.latent)
-    normal = None if options.normal is None else list(facts["classes"]).index(options.normal)
+    classes = () if options.normal is None else tuple(str(name) for name in facts["classes"])
+    normal = None if options.normal is None else classes.index(options.normal)
     return Autoencoder(
         encoder, decoder, options.latent, shape, () if images else mean, () if images else std,
-        options.corrupt, options.level, normal,
+        options.corrupt, options.level, normal, classes,
     )  # fmt: skip
 
 

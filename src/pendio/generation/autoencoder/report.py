@@ -9,6 +9,7 @@ from pendio.descent.report import about_data, closing, draw_training
 from pendio.generation.autoencoder.diagnosis import diagnose_codes
 from pendio.generation.autoencoder.pictures import draw_scores, heated
 from pendio.generation.autoencoder.task import Autoencoder
+from pendio.generation.examples import spaced
 from pendio.runs.diagnosis import Diagnosis, Evidence, diagnose
 from pendio.runs.page import Picture, Section, Table, write_page
 from pendio.runs.run import REPORT, Run
@@ -37,7 +38,7 @@ def write_report(run: Run, task: Autoencoder, data: Data) -> None:
     task.to("cpu").eval()
     split = data.split("test")
     metrics = evaluate(task, split)
-    held = split.take(torch.arange(min(len(split), _SCORED)))
+    held = spaced(split, _SCORED)
     scores = task.strangeness(held.inputs)
     strange = torch.zeros(len(scores), dtype=torch.bool) if task.normal is None else held.targets != task.normal
     pictures = draw_training(run, "loss") | {"scores": draw_scores(scores, strange, float(task.threshold))}

@@ -69,6 +69,7 @@ class Autoencoder(Task):
         corruption: what is done to inputs in training.
         level: how much.
         normal: the class number of normal examples; None where all are.
+        classes: names that the number is one of; empty where there is none.
 
     Attributes:
         threshold: the score above which an example is an anomaly; infinite until it is calibrated.
@@ -79,12 +80,13 @@ class Autoencoder(Task):
     def __init__(
         self, encoder: nn.Module, decoder: nn.Module, latent: int, shape: Sequence[int], mean: Sequence[float] = (),
         std: Sequence[float] = (), corruption: Corruption = "none", level: float = 0.3, normal: int | None = None,
+        classes: Sequence[str] = (),
     ) -> None:  # fmt: skip
         super().__init__()
         self.encoder, self.decoder = encoder, decoder
         self.latent: tuple[int, ...] = (latent,)
         self.shape = tuple(shape)
-        self.corruption, self.level, self.normal = corruption, level, normal
+        self.corruption, self.level, self.normal, self.classes = corruption, level, normal, tuple(classes)
         self.register_buffer("threshold", torch.tensor(float("inf")))
         self.standard = Standard(mean, std)
         self.tally = _Tally()
@@ -119,8 +121,10 @@ class Autoencoder(Task):
         if self._held is None:
             self._held = examples[:_BESIDE].detach()
         spoilt = self._spoilt(examples, int(batch.indices[0]))
+        # What a picture shows of it: cutting off below black and above white takes noise away, too.
+        seen = spoilt.clamp(0, 1) if self.is_image else spoilt
         self.tally.update(
-            self._errors(examples), batch.targets, _error(spoilt, examples), _error(self._finished(spoilt), examples)
+            self._errors(examples), batch.targets, _error(seen, examples), _error(self._finished(spoilt), examples)
         )
 
     def _spoilt(self, examples: Tensor, seed: int) -> Tensor:
@@ -137,7 +141,8 @@ class Autoencoder(Task):
         """Means over the examples, and how well scores tell anomalies where both kinds were measured.
 
         ``mse`` is that of reconstructions, of standardised features for tables; ``psnr`` the same in decibels, of images;
-        ``corrupted_psnr`` and ``restored_psnr`` are those of examples before and after noise was taken away. ``alarms`` is
+        ``corrupted_psnr`` and ``restored_psnr`` are those of examples before and after noise was taken away, both cut off at
+        black and white. ``alarms`` is
         the share of normal examples above the threshold, once there is one.
         """
         scores, targets, corrupted, restored = self.tally.compute()

@@ -10,6 +10,7 @@ from pendio.errors import InputError
 from pendio.generation.diffusion.options import Sampler
 from pendio.generation.diffusion.samplers import coefficients, gaussian, run, stride
 from pendio.generation.diffusion.task import Diffusion
+from pendio.nn.network import unit_range
 
 __all__ = ["inpaint", "resemble"]
 
@@ -35,11 +36,12 @@ def inpaint(
         guidance: as for :meth:`Diffusion.sample`.
 
     Returns:
-        ``(N, *shape)`` in the data's range; what is not hidden stays to the bit, but for the rounding of bytes to floats.
+        ``(N, *shape)`` in the data's range; what is not hidden stays to the bit.
 
     Raises:
         InputError: shapes do not fit, or there are more steps than levels.
     """
+    task.check_walk("ddpm", guidance, 0.0)
     values, chosen = _given(task, inputs, labels)
     if repeats < 1:
         raise InputError(f"--repeats must be 1 or more, got {repeats}")
@@ -63,7 +65,7 @@ def inpaint(
                 made = share * made + max(0.0, 1 - share**2) ** 0.5 * draw(made)
             elif not there.noise:
                 break
-    return torch.where(hidden, task.restored(made), task.restored(values))
+    return torch.where(hidden, task.restored(made), unit_range(inputs).to(made))
 
 
 @torch.no_grad()
@@ -88,6 +90,7 @@ def resemble(
     """
     if not 0 < strength <= 1:
         raise InputError(f"--strength must be above 0 and at most 1, got {strength:g}")
+    task.check_walk(sampler, guidance, eta)
     values, chosen = _given(task, inputs, labels)
     path = task.path(sampler, steps)
     path = path[steps - max(1, round(strength * steps)) :]

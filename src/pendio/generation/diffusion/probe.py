@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from pendio.data.examples import Data, Split
+from pendio.data.examples import Data
+from pendio.generation.examples import spaced
 
 if TYPE_CHECKING:
     from pendio.generation.diffusion.task import Diffusion
@@ -52,18 +53,12 @@ class MadeOf:
     ceiling: float
 
 
-def _spread(split: Split) -> Tensor:
-    """Positions of up to 512 examples, all over the split."""
-    places: Tensor = torch.linspace(0, len(split) - 1, min(len(split), _LOOKED_AT)).long().unique()
-    return places
-
-
 @torch.no_grad()
 def level_errors(task: "Diffusion", data: Data, levels: int = _LEVELS) -> LevelErrors:
     """Look at some levels, evenly spaced, on up to 512 validation examples."""
     task = copy.deepcopy(task).cpu().eval()
-    held_out = data.val.take(_spread(data.val))
-    known = task.standardized(data.train.take(_spread(data.train)).inputs).double()
+    held_out = spaced(data.val, _LOOKED_AT)
+    known = task.standardized(spaced(data.train, _LOOKED_AT).inputs).double()
     variance, mean = torch.var_mean(known, 0, correction=0)
     values = task.standardized(held_out.inputs).double()
     noise_all = task.noise_for(held_out.indices, values.device).double()
@@ -84,7 +79,7 @@ def made(task: "Diffusion", data: Data, steps: int = 25) -> MadeOf:
     """Make 48 examples in ``steps`` steps and in twice as many, of the same noise."""
     task = copy.deepcopy(task).cpu().eval()
     steps = min(steps, len(task.schedule) // 2)
-    known = task.standardized(data.train.take(_spread(data.train)).inputs)
+    known = task.standardized(spaced(data.train, _LOOKED_AT).inputs)
     few, many = (_standard(task, count) for count in (steps, 2 * steps))
     contrast = float(many.std(0).mean() / known.std(0).mean())
     shift = float((few - many).square().mean().sqrt() / known.std())
@@ -100,7 +95,7 @@ def stages(task: "Diffusion", count: int, steps: int, shown: int) -> tuple[Seque
 
     Args:
         task: the model.
-        count: examples.
+        count: examples, at most as many as the model makes at once.
         steps: of the walk.
         shown: how many stages, the last being the examples.
     """

@@ -1,5 +1,6 @@
 """Diffusion as a task: what it learns, and all that can be made with it."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -71,7 +72,7 @@ class Diffusion(Task):
         self.register_buffer("std", torch.tensor([value or 1.0 for value in std]).view(form))
         angles = schedule.angles
         self.register_buffer("levels", torch.stack([angles, angles.cos(), angles.sin()]).float(), persistent=False)
-        self.register_buffer("sums", torch.zeros(4, dtype=torch.float64), persistent=False)
+        self.register_buffer("sums", torch.zeros(4), persistent=False)
         self._bank: Tensor | None = None
 
     # Training
@@ -128,7 +129,7 @@ class Diffusion(Task):
     def measure(self, batch: Any) -> None:
         """Take in held-out examples, each at two levels and with noise of its own that stay the same."""
         total = self.levels.shape[1]
-        first = (batch.indices.to(self.levels.device).double() * _GOLDEN) % 1
+        first = ((batch.indices.cpu().double() * _GOLDEN) % 1).float().to(self.levels.device)
         for places in (first, (first + 0.5) % 1):
             numbers = (places * total).long()
             losses, errors = self.errors(batch, numbers)
@@ -209,8 +210,7 @@ class Diffusion(Task):
             InputError: more steps than levels, or labels that there are none for.
         """
         self.eval()
-        if not 0 <= eta <= 1:
-            raise InputError(f"--eta must be in [0, 1], got {eta:g}")
+        self.check_walk(sampler, guidance, eta)
         device = self.levels.device
         labels = self._drawn_labels(count, generator) if labels is None else self.checked_labels(count, labels)
         path = self.path(sampler, steps)
@@ -223,6 +223,21 @@ class Diffusion(Task):
             denoiser = self.denoiser(path, chosen, guidance, precision, part)
             made.append(self.restored(run(sampler, denoiser, part, path, draw=draw, eta=eta, watch=watch)))
         return torch.cat(made) if made else self.restored(noise)
+
+    def check_walk(self, sampler: Sampler, guidance: float, eta: float) -> None:
+        """Whether this model can go so.
+
+        Raises:
+            InputError: an option is out of range, or says what this sampler or model does not ask for.
+        """
+        if not 0 <= eta <= 1:
+            raise InputError(f"--eta must be in [0, 1], got {eta:g}")
+        if eta and sampler != "ddim":
+            raise InputError(f"--eta is for --sampler ddim, and this is {sampler}")
+        if not math.isfinite(guidance):
+            raise InputError(f"--guidance must be a number, got {guidance:g}")
+        if guidance != 1 and not self.classes:
+            raise InputError("--guidance follows a class, and this model was told none; train with --conditional")
 
     def checked_labels(self, count: int, labels: Tensor | None) -> Tensor | None:
         """Labels as they are, where this model can be asked for them.

@@ -22,16 +22,10 @@ class MaskedLinear(nn.Linear):
     def __init__(self, mask: Tensor) -> None:
         super().__init__(mask.shape[1], mask.shape[0])
         self.register_buffer("mask", mask, persistent=False)
-        self._cached: tuple[object, Tensor] | None = None
 
     def masked(self) -> Tensor:
-        """The weights ``(out, in)``; kept until they change where no gradient is asked for."""
-        if torch.is_grad_enabled() and self.weight.requires_grad:
-            return self.weight * self.mask
-        key = (self.weight.data_ptr(), self.weight._version, self.weight.dtype, self.weight.device)
-        if self._cached is None or self._cached[0] != key:
-            self._cached = (key, (self.weight * self.mask).detach())
-        return self._cached[1]
+        """The weights ``(out, in)``."""
+        return self.weight * self.mask
 
     def forward(self, inputs: Tensor) -> Tensor:
         """``(N, in)`` → ``(N, out)``."""

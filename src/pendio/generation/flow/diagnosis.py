@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pendio.data.examples import Data, Split
+from pendio.data.examples import Data
+from pendio.generation.examples import spaced
 from pendio.generation.flow.task import Flow
 from pendio.runs.diagnosis import Diagnosis, Evidence
 from pendio.runs.run import Run
@@ -45,7 +46,7 @@ class FlowProbe:
 @torch.no_grad()
 def probe(task: Flow, data: Data) -> FlowProbe:
     """Look at a flow on the processor, with at most 512 examples of the training and of the validation split."""
-    train, held = (_some(split) for split in (data.train, data.val))
+    train, held = (spaced(split, _LOOKED_AT) for split in (data.train, data.val))
     context = task.context_of(held.targets if task.classes else None)
     x = task.prepare(held.inputs)[0]
     codes, log_det = task.transform(x, context)
@@ -63,11 +64,6 @@ def probe(task: Flow, data: Data) -> FlowProbe:
         float((log_det - exact).abs().max()) / task.dimensions, (means[0] - means[1]) / task.dimensions,
         _modes(task, data, train),
     )  # fmt: skip
-
-
-def _some(split: Split) -> Any:
-    every = max(1, len(split) // _LOOKED_AT)
-    return split.take(torch.arange(0, len(split), every)[:_LOOKED_AT])
 
 
 def _stretch(change: Tensor, nudge: Tensor) -> float:

@@ -9,7 +9,7 @@ from pendio.data.examples import Data
 from pendio.descent.devices import leave_processes
 from pendio.descent.loop import fit
 from pendio.errors import InputError
-from pendio.generation.examples import check_classes, open_examples
+from pendio.generation.examples import check_classes, open_examples, spaced
 from pendio.generation.flow.models import image_flow, vector_flow
 from pendio.generation.flow.options import FlowOptions
 from pendio.generation.flow.pixels import Pixels, grey_levels
@@ -38,8 +38,7 @@ def train_flow(options: FlowOptions, progress: bool = True) -> Run:
     levels = grey_levels(data) if len(data.shape) == 3 else 0
     shares = [count / sum(data.class_counts) for count in data.class_counts] if options.conditional else []
     task = _new_task(options, data.describe(), levels, shares)
-    every = max(1, len(data.train) // _FIRST)
-    first = data.train.take(torch.arange(0, len(data.train), every)[:_FIRST])
+    first = spaced(data.train, _FIRST)
     task.initialize(first.inputs, first.targets)
     config = {"recipe": "flow", "options": saved(options), "levels": levels, "shares": shares, "data": data.describe()}
     out = Path(options.out) if options.out else next_folder("flow", options.data)

@@ -5,6 +5,7 @@ import torch
 from pendio.data.examples import Data
 from pendio.descent.loop import evaluate
 from pendio.descent.report import about_data, closing, draw_training
+from pendio.generation.examples import spaced
 from pendio.generation.flow.diagnosis import diagnose_probe, probe
 from pendio.generation.flow.pictures import density_plane, draw_density
 from pendio.generation.flow.task import Flow
@@ -68,10 +69,10 @@ def _draw(task: Flow, data: Data) -> dict[str, bytes]:
     if task.pixels is None:
         if task.dimensions != 2:
             return {}
-        points = data.train.take(torch.arange(min(len(data.train), _LOOKED_AT))).inputs
+        points = spaced(data.train, _LOOKED_AT).inputs
         made = task.sample(len(points), generator=generator)
         return {"density": draw_density(density_plane(task, points), points, made)}
-    held = split.take(torch.arange(min(len(split), _LOOKED_AT)))
+    held = spaced(split, _LOOKED_AT)
     order = task.log_prob(held.inputs, held.targets if task.classes else None).argsort(descending=True)
     ends = torch.cat([order[:_ROW], order[-_ROW:]])
     labels = torch.arange(_SHOWN) % len(task.classes) if task.classes else None

@@ -120,7 +120,10 @@ class Flow(Task):
     def initialize(self, inputs: Tensor, labels: Tensor) -> None:
         """Let normalisations take their first values from these examples."""
         self.eval()
-        initialize(self.transform, self.prepare(inputs)[0], self.context_of(labels if self.classes else None))
+        # Without noise a pixel that is always black would have no spread to normalise by.
+        noise = torch.rand(inputs.shape, generator=torch.Generator().manual_seed(0)).to(inputs.device)
+        values, _ = self.prepare(inputs, noise)
+        initialize(self.transform, values, self.context_of(labels if self.classes else None))
 
     def loss(self, batch: Any) -> Loss:
         """−log p in nats a dimension."""

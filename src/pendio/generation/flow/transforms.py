@@ -65,6 +65,9 @@ class Permutation(Transform):
         return z[:, self.back]
 
 
+_LEAST_SPREAD = 1e-3
+
+
 class ActNorm(Transform):
     """A shift and a scale of each feature or channel, learned from where a first batch has mean 0 and variance 1.
 
@@ -97,7 +100,9 @@ class ActNorm(Transform):
     def _fit(self, x: Tensor) -> None:
         values = x.transpose(0, 1).flatten(1)
         self.shift.copy_(values.mean(1))
-        self.log_scale.copy_(-values.std(1, correction=0).clamp_min(1e-3).log())
+        spread = values.std(1, correction=0)
+        # What never changes has nothing to be divided by.
+        self.log_scale.copy_(-torch.where(spread > _LEAST_SPREAD, spread, 1.0).log())
 
 
 @torch.no_grad()

@@ -1,13 +1,14 @@
 """Which classes a generator makes, judged by the nearest training examples, and whether it copies them."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pendio.data.examples import Data, Split
+from pendio.data.examples import Data
+from pendio.generation.examples import spaced
 from pendio.generation.gan.features import spread
 from pendio.generation.quality.neighbors import Neighborhoods, neighborhoods
 
@@ -61,7 +62,7 @@ class GanProbe:
 def probe(task: "Gan", data: Data) -> GanProbe:
     """Look at a trained GAN: at up to 2048 training and held-out examples, and at 1000 that are made."""
     task.to("cpu").eval()
-    train, held = (_spaced(split) for split in (data.train, data.split("test")))
+    train, held = (spaced(split, _LOOKED_AT) for split in (data.train, data.split("test")))
     seen, unseen = task.prepare(train.inputs), task.prepare(held.inputs)
     codes = task.codes(_MADE, torch.Generator().manual_seed(1))
     made = torch.cat([task.generate(part) for part in codes.split(256)])
@@ -104,7 +105,3 @@ def _shares(labels: Tensor, classes: int) -> tuple[float, ...]:
     if not classes:
         return ()
     return tuple((torch.bincount(labels, minlength=classes) / len(labels)).tolist())
-
-
-def _spaced(split: Split) -> Any:
-    return split.take(torch.arange(0, len(split), max(1, len(split) // _LOOKED_AT))[:_LOOKED_AT])

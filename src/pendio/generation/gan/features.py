@@ -51,8 +51,10 @@ class Components(nn.Module):
 
     def forward(self, examples: Tensor) -> Tensor:
         """Features ``(N, D)``."""
-        features: Tensor = (self._small(examples) - self.center) @ self.directions
-        return features
+        # The distances that the features are for have more digits than half precision.
+        with torch.autocast(examples.device.type, enabled=False):
+            features: Tensor = (self._small(examples.float()) - self.center) @ self.directions
+            return features
 
 
 def spread(features: Tensor) -> float:

@@ -10,7 +10,7 @@ from pendio.data.examples import Data
 from pendio.descent.devices import leave_processes
 from pendio.descent.loop import fit
 from pendio.errors import InputError
-from pendio.generation.examples import check_classes, open_examples
+from pendio.generation.examples import check_classes, open_examples, spaced
 from pendio.generation.gan.networks import (
     Discriminator,
     conv_discriminator,
@@ -50,8 +50,7 @@ def train_gan(options: GanOptions, progress: bool = True) -> Run:
         raise InputError("--batch must be at least 2: the generator normalises over the examples of a batch")
     shares = [count / sum(data.class_counts) for count in data.class_counts]
     task = _new_task(options, data.describe(), shares)
-    chosen = torch.arange(0, len(data.train), max(1, len(data.train) // _LOOKED_AT))
-    task.components.fit(task.prepare(data.train.take(chosen).inputs))
+    task.components.fit(task.prepare(spaced(data.train, _LOOKED_AT).inputs))
     config = {"recipe": "gan", "options": saved(options), "shares": shares, "data": data.describe()}
     out = Path(options.out) if options.out else next_folder("gan", options.data)
     notes = [f"noticed: {finding.message}" for finding in data.findings]

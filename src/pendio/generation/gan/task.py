@@ -213,7 +213,7 @@ class Gan(Task):
             "loss": float(pairs.mean()),
             "accuracy": float(told.mean()),
             "gap": float(real.mean() - made.mean()),
-            "kernel": float("inf") if alone else kernel_distance(features, made_features).value,
+            "kernel": float("inf") if alone else _kernel(features, made_features),
             "diversity": float("nan") if alone else spread(made_features) / max(spread(features), 1e-12),
         }
 
@@ -319,3 +319,9 @@ def _frozen(module: nn.Module) -> Iterator[None]:
     finally:
         for parameter in weights:
             parameter.requires_grad_(True)
+
+
+def _kernel(features: Tensor, made: Tensor) -> float:
+    # On the CPU, which knows double precision, and in full: the autocast of an evaluation would round it.
+    with torch.autocast("cpu", enabled=False):
+        return kernel_distance(features.float().cpu(), made.float().cpu()).value

@@ -1,16 +1,18 @@
 """Codes of data: what everything in this room starts from."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from pendio.data.examples import Data, Split
+from pendio.data.examples import Data, Examples
 from pendio.errors import InputError
+from pendio.generation.examples import spaced
 from pendio.generation.making import Latent
 from pendio.nn.network import unit_range
 
-__all__ = ["Codes", "decoded", "encoded", "take"]
+__all__ = ["Codes", "decoded", "encoded", "encoded_at"]
 
 _BATCH = 256
 
@@ -44,27 +46,32 @@ class Codes:
         return self.targets[:, None] == torch.arange(len(self.classes))
 
 
-def take(split: Split, most: int) -> tuple[Tensor, Tensor]:
-    """The first ``most`` examples of a split: inputs as floats, images in [0, 1], and targets."""
-    inputs, targets, count = [], [], 0
-    for batch in split.batches(_BATCH):
-        inputs.append(unit_range(batch.inputs))
-        targets.append(batch.targets)
-        count += len(batch.inputs)
-        if count >= most:
-            break
-    return torch.cat(inputs)[:most], torch.cat(targets)[:most]
-
-
-@torch.no_grad()
 def encoded(task: Latent, data: Data, *splits: str, most: int = 2000) -> Codes:
     """The codes of at most ``most`` examples of each of the splits.
 
     Raises:
         InputError: a code is not finite.
     """
-    parts = [take(split, most) for name in splits for split in data.splits(name)]
-    inputs, targets = (torch.cat(side) for side in zip(*parts, strict=True))
+    parts = [spaced(split, most) for name in splits for split in data.splits(name)]
+    return _encoded(task, data, parts)
+
+
+def encoded_at(task: Latent, data: Data, indices: Sequence[int]) -> Codes:
+    """The codes of validation examples by number.
+
+    Raises:
+        InputError: there is no such example, or its code is not finite.
+    """
+    for index in indices:
+        if not 0 <= index < len(data.val):
+            raise InputError(f"--at must be 0 to {len(data.val) - 1}, a validation example, got {index}")
+    return _encoded(task, data, [data.val.take(torch.tensor([*indices]))])
+
+
+@torch.no_grad()
+def _encoded(task: Latent, data: Data, parts: Sequence[Examples]) -> Codes:
+    inputs = torch.cat([unit_range(part.inputs) for part in parts])
+    targets = torch.cat([part.targets for part in parts])
     values = torch.cat([task.encode(part).flatten(1).cpu().double() for part in inputs.split(_BATCH)])
     if not values.isfinite().all():
         raise InputError(

@@ -53,14 +53,14 @@ class Edit:
     examples: Tensor
     strengths: Tensor
     moved: Tensor
-    entanglement: float
+    entanglement: float | None
 
 
 def edit(
     task: Latent,
     codes: Codes,
     wanted: int,
-    chosen: Tensor,
+    start: Tensor,
     *,
     strength: float = 3.0,
     steps: int = 7,
@@ -76,7 +76,7 @@ def edit(
         task: with the latent space.
         codes: with labels, to learn the attributes from.
         wanted: class number.
-        chosen: positions ``(N,)`` of the examples to edit.
+        start: codes ``(N, D)`` of the examples to edit.
         strength: of the last step, in standard deviations of codes along the direction.
         steps: from 0 to it, at least 2.
         method: how directions are found.
@@ -85,7 +85,6 @@ def edit(
     direction = attribute_direction(codes.values, attributes[:, wanted], method)
     spread = (codes.values @ direction).std()
     strengths = torch.linspace(0, strength, steps, dtype=torch.float64)
-    start = codes.values[chosen]
     path = start + strengths[:, None, None] * spread * direction
     examples = decoded(task, path.flatten(0, 1)).unflatten(0, path.shape[:2])
     probes = fit_probes(codes.values, attributes)
@@ -95,4 +94,5 @@ def edit(
     moved = change.mean(0)
     others = torch.arange(len(moved)) != wanted
     entanglement = change.abs().mean(0)[others].mean() / change.abs().mean(0)[wanted].clamp(min=1e-12)
-    return Edit(path, examples, strengths, moved, float(entanglement))
+    # Of two classes one is what the other is not: their scores are opposites.
+    return Edit(path, examples, strengths, moved, float(entanglement) if len(moved) > 2 else None)

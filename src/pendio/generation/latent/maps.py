@@ -111,14 +111,18 @@ def d_optimal(values: Tensor, size: int, exchanges: int = 100) -> Tensor:
     """
     points = _with_offset(values)
     inverse = torch.eye(points.shape[1], dtype=points.dtype) / _prior(points)
+    leverage = points.square().sum(1) / _prior(points)
     chosen: list[int] = []
     free = torch.ones(len(points), dtype=torch.bool)
     for _ in range(min(size, len(points))):
-        spread = points @ inverse
-        best = int(torch.where(free, (spread * points).sum(1), -1.0).argmax())
+        best = int(torch.where(free, leverage, -1.0).argmax())
         chosen.append(best)
         free[best] = False
-        inverse = inverse - torch.outer(spread[best], spread[best]) / (1 + spread[best] @ points[best])
+        # Sherman and Morrison: one point more changes the inverse by one outer product.
+        way = inverse @ points[best]
+        scale = 1 + way @ points[best]
+        inverse.addr_(way, way, alpha=-1 / float(scale))
+        leverage -= (points @ way).square() / scale
     support = torch.tensor(chosen)
     for _ in range(exchanges):
         inverse = torch.linalg.inv(_information(points, support))

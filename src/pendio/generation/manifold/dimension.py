@@ -12,6 +12,9 @@ from pendio.generation.quality.neighbors import neighbor_distances
 __all__ = ["Dimension", "dimension", "local_pca", "two_nn"]
 
 _CHUNK = 256
+
+_NUMBERS = 1 << 25
+"""Of neighbourhoods that are looked at together: a quarter of a gigabyte."""
 """Neighbourhoods whose covariances are in memory at once."""
 
 _KEPT = 0.9
@@ -108,7 +111,7 @@ def local_pca(points: Tensor, *, neighbors: int = 20, share: float = 0.95, cente
                          "give fewer --neighbors")  # fmt: skip
     chosen = torch.linspace(0, len(points) - 1, min(centers, len(points))).round().long()
     total = 0
-    for part in chosen.split(_CHUNK):
+    for part in chosen.split(max(1, min(_CHUNK, _NUMBERS // (neighbors * points.shape[1])))):
         near = torch.cdist(points[part], points, compute_mode="donot_use_mm_for_euclid_dist").topk(
             neighbors + 1, largest=False
         )

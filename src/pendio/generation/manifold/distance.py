@@ -21,6 +21,7 @@ from pendio.ascent.attacks.gradient import PGD
 from pendio.ascent.attacks.named import attack_in_batches
 from pendio.data.examples import Data
 from pendio.errors import InputError
+from pendio.generation.examples import spaced
 from pendio.generation.given import Given
 from pendio.generation.making import Density, Latent
 from pendio.generation.separation import separation
@@ -87,15 +88,15 @@ class Mark(NamedTuple):
         return self._asdict()
 
 
-def yardsticks(task: Any, data: Data) -> dict[str, Yardstick]:
+def yardsticks(task: Any) -> dict[str, Yardstick]:
     """What a trained model can measure by.
 
     Raises:
         InputError: its codes are as large as examples, and it knows no density.
     """
     found: dict[str, Yardstick] = {}
-    if isinstance(task, Latent) and torch.Size(task.latent).numel() < torch.Size(data.shape).numel():
-        scale = 1.0 if len(data.shape) == 3 else torch.tensor(data.std)
+    if isinstance(task, Latent) and torch.Size(task.latent).numel() < torch.Size(task.shape).numel():
+        scale = _units(task)
         found["reconstruction"] = lambda inputs: (
             ((task.decode(task.encode(inputs)) - inputs) / scale).square().flatten(1).mean(1).sqrt()
         )
@@ -107,6 +108,12 @@ def yardsticks(task: Any, data: Data) -> dict[str, Yardstick]:
     return found
 
 
+def _units(task: Any) -> Tensor:
+    """What a distance is divided by: 1 of images, of rows what the model standardised each feature by."""
+    scale: Tensor = torch.ones(()) if len(task.shape) == 3 else task.standard.scale.cpu()
+    return scale
+
+
 def natural(data: Data, count: int) -> Group:
     """Held-out examples: of the test split, or the validation split where there is none.
 
@@ -115,8 +122,7 @@ def natural(data: Data, count: int) -> Group:
     """
     if count < 2:
         raise InputError(f"--number must be 2 or more, got {count}")
-    part = data.split("val" if data.test is None else "test")
-    inputs = part.take(torch.arange(min(count, len(part)))).inputs
+    inputs = spaced(data.split("val" if data.test is None else "test"), count).inputs
     return Group(NATURAL, unit_range(inputs).float() if len(data.shape) == 3 else inputs.float())
 
 

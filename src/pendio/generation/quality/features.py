@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from pendio.ascent.reading import Reader
 from pendio.classification.models import LITE0, build, preprocessing
 from pendio.classification.recipe import trained_network
 from pendio.data.examples import Data
@@ -44,7 +45,7 @@ def usual_features(data: Data) -> str:
     return LITE0 if len(data.shape) == 3 else PIXELS
 
 
-def open_features(name: str, data: Data, weights: str | None = None) -> Features:
+def open_features(name: str, data: Data, weights: str | None = None, layer: str | None = None) -> Features:
     """Features by name.
 
     Args:
@@ -52,17 +53,26 @@ def open_features(name: str, data: Data, weights: str | None = None) -> Features
             "efficientnet-lite0", "timm:NAME" or "torchvision:NAME", whose last layer is left out.
         data: what will be compared.
         weights: a file of weights to use instead of the published ones.
+        layer: of a network, whose output is taken instead of what its last layer sees.
 
     Raises:
-        InputError: there is no such network, or it takes other inputs than the data has.
+        InputError: there is no such network or layer, or it takes other inputs than the data has.
     """
     published = name == LITE0 or ":" in name
     if weights is not None and not published:
         raise InputError(f"--weights is for published networks, and --features is '{name}'; leave it out")
     if name == PIXELS:
+        if layer is not None:
+            raise InputError("--layer is one of a network; name it with --features")
         return Features(name, _pixels(data))
     network = _headless(name, weights) if published else trained_network(name)
-    return network_features(name, network, data)
+    if layer is None:
+        return network_features(name, network, data)
+    check_fit(name, network, data)
+    reader = Reader(network, [layer])
+    return Features(
+        f"{name}, layer {layer}", lambda inputs: reader(network.fit(unit_range(inputs).float()))[layer].flatten(1)
+    )
 
 
 def network_features(name: str, network: Network, data: Data) -> Features:

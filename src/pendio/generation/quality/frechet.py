@@ -91,7 +91,7 @@ class Moments:
     @property
     def width(self) -> int:
         """D."""
-        return len(self.mean)
+        return self._rows[0].shape[1] if self._rows else len(self.mean)
 
     @property
     def mean(self) -> Tensor:

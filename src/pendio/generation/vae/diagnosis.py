@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pendio.data.examples import Data, Split
+from pendio.data.examples import Data
+from pendio.generation.examples import spaced
 from pendio.generation.vae.mixture import Mixture
 from pendio.generation.vae.objective import kl_divergence, reparametrize
 from pendio.runs.diagnosis import STUCK, Diagnosis, Evidence, diagnose_curves
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from pendio.generation.vae.task import Vae
 
 __all__ = ["ACTIVE", "CodeProbe", "codes_of", "diagnose_all", "diagnose_codes", "diagnose_vae", "diagnose_vae_curves",
-           "probe", "spaced"]  # fmt: skip
+           "probe", ]  # fmt: skip
 
 ACTIVE = 0.01
 """Variance over examples of a dimension's mean code above which it is in use (Burda, Grosse and Salakhutdinov, 2016)."""
@@ -79,8 +80,10 @@ class CodeProbe:
     def predicted(self) -> list[float]:
         """½ ln(λ/βσ²), the divergences in nats of a linear VAE, of the principal components with λ > βσ² alone.
 
-        The others collapse (Lucas et al., 2019). At most as many as there are latent dimensions.
+        The others collapse (Lucas et al., 2019). At most as many as there are latent dimensions; none where β is 0.
         """
+        if self.variance <= 0:
+            return []
         carried = self.eigenvalues[self.eigenvalues > self.variance][: len(self.spread)]
         return [0.5 * math.log(value / self.variance) for value in carried.tolist()]
 
@@ -153,7 +156,7 @@ def diagnose_all(evidence: Evidence, probe: CodeProbe) -> list[Diagnosis]:
 def probe(task: "Vae", data: Data) -> CodeProbe:
     """Look at what the task makes of up to 1,024 examples of the training and of the validation split each."""
     task = copy.deepcopy(task).cpu().eval()
-    train, val = (task.prepare(spaced(split, _LOOKED_AT)) for split in (data.train, data.val))
+    train, val = (task.prepare(spaced(split, _LOOKED_AT).inputs) for split in (data.train, data.val))
     posterior = task.posterior(train)
     means = task.likelihood.mean(task.decoder(posterior.mean))
     return CodeProbe(
@@ -166,13 +169,6 @@ def probe(task: "Vae", data: Data) -> CodeProbe:
         sharpness=_roughness(means) / max(_roughness(train), 1e-12) if task.is_image else None,
         staged=task.second_stage is not None,
     )
-
-
-def spaced(split: Split, most: int) -> Tensor:
-    """The inputs of at most so many examples, spread evenly over a split."""
-    places = torch.linspace(0, len(split) - 1, min(len(split), most)).long().unique()
-    inputs: Tensor = split.take(places).inputs
-    return inputs
 
 
 def _roughness(images: Tensor) -> float:

@@ -66,12 +66,12 @@ def _fit_second_stage(run: Run, task: Vae, data: Data) -> None:
     task.to("cpu").eval()
     # Of few examples several draws each, for a posterior is more than its mean.
     times = max(1, _DRAWN // len(data.train))
+    # Not the first ones: those of a folder are all of its first classes.
+    every = max(1, len(data.train) // _CODED)
     codes: list[Tensor] = []
-    for batch in data.train.batches(256):
-        examples = task.prepare(batch.inputs.cpu())
+    for places in torch.arange(0, len(data.train), every).split(256):
+        examples = task.prepare(data.train.take(places).inputs.cpu())
         codes.append(codes_of(task, examples, times * len(examples)))
-        if 256 * len(codes) >= _CODED:
-            break
     task.second_stage.fit(torch.cat(codes))
     run.refill(task)
 

@@ -6,8 +6,9 @@ from torch import Tensor
 from pendio.data.examples import Data
 from pendio.descent.loop import evaluate
 from pendio.descent.report import about_data, closing, draw_training
+from pendio.generation.examples import spaced
 from pendio.generation.pictures import draw_points
-from pendio.generation.vae.diagnosis import CodeProbe, diagnose_all, probe, spaced
+from pendio.generation.vae.diagnosis import CodeProbe, diagnose_all, probe
 from pendio.generation.vae.evidence import iwae
 from pendio.generation.vae.pictures import draw_dimensions, plane_codes
 from pendio.generation.vae.task import Vae
@@ -49,7 +50,7 @@ def write_report(run: Run, task: Vae, data: Data) -> None:
     split = data.split("test")
     metrics = evaluate(task, split)
     seen = probe(task, data)
-    held = spaced(split, _WEIGHED)
+    held = spaced(split, _WEIGHED).inputs
     metrics["log_likelihood"] = float(iwae(task, held, _DRAWS, generator=torch.Generator().manual_seed(0)).mean())
     pictures = draw_training(run, "elbo") | _draw(task, data, held, seen)
     run.write_pictures(pictures)
@@ -71,7 +72,7 @@ def _draw(task: Vae, data: Data, held: Tensor, seen: CodeProbe) -> dict[str, byt
     pictures = {"dimensions": draw_dimensions(seen.divergences.tolist(), seen.predicted)}
     generator = torch.Generator().manual_seed(0)
     if not task.is_image:
-        real = spaced(data.train, 1024)
+        real = spaced(data.train, 1024).inputs
         if task.shape[0] > 1:
             pictures["points"] = draw_points(real, task.sample(len(real), generator=generator))
         return pictures
