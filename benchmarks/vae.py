@@ -119,7 +119,7 @@ def by_pythae(data: Any, options: argparse.Namespace) -> tuple[float, float]:
             per_device_eval_batch_size=options.batch, no_cuda=True,
         )  # fmt: skip
         began = time.perf_counter()
-        TrainingPipeline(config, model)(data.train.inputs, data.val.inputs)
+        TrainingPipeline(training_config=config, model=model)(data.train.inputs, data.val.inputs)
         seconds = (time.perf_counter() - began) / options.epochs
     with torch.no_grad():
         from pythae.data.datasets import BaseDataset

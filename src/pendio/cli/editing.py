@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from pendio.cli.app import Json, app, print_json
-from pendio.errors import InputError, did_you_mean
+from pendio.cli.making import class_numbers
+from pendio.errors import InputError
 from pendio.generation.diffusion.options import Sampler
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pendio.data.examples import Data
     from pendio.generation.diffusion.task import Diffusion
 
 __all__ = ["inpaint", "resemble"]
@@ -32,7 +32,7 @@ At = Annotated[tuple[int, ...], Parameter(negative="")]
 Strengths = Annotated[tuple[float, ...], Parameter(negative="")]
 
 
-@app.command(name="inpaint")
+@app.command
 def inpaint(
     run: str, *inputs: str, at: At = (), hide: str = "right", mask: Path | None = None, variants: int = 3,
     class_: Annotated[str | None, Parameter(name="--class")] = None, steps: int = 50, repeats: int = 5,
@@ -73,8 +73,8 @@ def inpaint(
     from pendio.generation.diffusion import editing
 
     task, images = _begin(run, inputs, at, variants)
-    side = images.shape[-1]
-    hidden = _region(hide, side) if mask is None else read_mask(mask, (side, side)) > 0.5
+    height, width = images.shape[2:]
+    hidden = _region(hide, height, width) if mask is None else read_mask(mask, (height, width)) > 0.5
     if not hidden.any():
         raise InputError(f"{'--hide' if mask is None else '--mask'} hides no pixel: there is nothing to fill in")
     labels = _labels(task, class_, len(images))
@@ -88,7 +88,7 @@ def inpaint(
     _tell(out, json_, images=len(images), variants=variants, hidden=float(hidden.float().mean()))
 
 
-@app.command(name="resemble")
+@app.command
 def resemble(
     run: str, *inputs: str, at: At = (), strength: Strengths = (0.3, 0.5, 0.7, 0.9),
     class_: Annotated[str | None, Parameter(name="--class")] = None, sampler: Sampler = "deterministic", steps: int = 50,
@@ -139,7 +139,9 @@ def resemble(
 
 def _begin(run: str, inputs: tuple[str, ...], at: tuple[int, ...], rows: int) -> "tuple[Diffusion, Tensor]":
     """The model, and the images to change, ``(N, C, S, S)`` in [0, 1]."""
+    from pendio.generation.examples import numbered
     from pendio.generation.given import given
+    from pendio.nn.network import unit_range
     from pendio.recipes import opened
     from pendio.runs.run import Run
 
@@ -153,26 +155,17 @@ def _begin(run: str, inputs: tuple[str, ...], at: tuple[int, ...], rows: int) ->
     task, examples = opened(folder, None)
     if len(task.shape) != 3:
         raise InputError(f"'{run}' makes rows of {task.shape[0]} numbers; give a run that was trained on images")
-    return task, given(inputs, task.shape).inputs if inputs else _examples(examples, at)
+    if inputs:
+        return task, given(inputs, task.shape).inputs
+    return task, unit_range(numbered(examples, at).inputs).float()
 
 
-def _examples(data: "Data", at: tuple[int, ...]) -> "Tensor":
-    import torch
-
-    from pendio.nn.network import unit_range
-
-    for index in at:
-        if not 0 <= index < len(data.val):
-            raise InputError(f"--at must be 0 to {len(data.val) - 1}, a validation example, got {index}")
-    return unit_range(data.val.take(torch.tensor(at)).inputs).float()
-
-
-def _region(text: str, side: int) -> "Tensor":
-    """``(1, 1, side, side)`` what is hidden."""
+def _region(text: str, height: int, width: int) -> "Tensor":
+    """``(1, 1, height, width)`` what is hidden."""
     import torch
 
     if text in _REGIONS:
-        x1, y1, x2, y2 = (round(share * side) for share in _REGIONS[text])
+        x1, y1, x2, y2 = (round(share * side) for share, side in zip(_REGIONS[text], (width, height) * 2, strict=True))
     else:
         try:
             x1, y1, x2, y2 = (int(part) for part in text.split(","))
@@ -180,9 +173,9 @@ def _region(text: str, side: int) -> "Tensor":
             raise InputError(
                 f"--hide must be {', '.join(_REGIONS)}, or four numbers x1,y1,x2,y2, got '{text}'"
             ) from None
-        if not (0 <= x1 < x2 <= side and 0 <= y1 < y2 <= side):
-            raise InputError(f"--hide {text} is no part of an image of {side}×{side} pixels")
-    hidden = torch.zeros(1, 1, side, side, dtype=torch.bool)
+        if not (0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height):
+            raise InputError(f"--hide {text} is no part of an image of {width}×{height} pixels")
+    hidden = torch.zeros(1, 1, height, width, dtype=torch.bool)
     hidden[..., y1:y2, x1:x2] = True
     return hidden
 
@@ -190,13 +183,7 @@ def _region(text: str, side: int) -> "Tensor":
 def _labels(task: "Diffusion", name: str | None, count: int) -> "Tensor | None":
     import torch
 
-    if name is None:
-        return None
-    if not task.classes:
-        raise InputError("this model learned without classes, so that none can be asked for; leave --class out")
-    if name not in task.classes:
-        raise InputError(f"--class: the model knows no class '{name}': {did_you_mean(name, task.classes)}")
-    return torch.full((count,), task.classes.index(name))
+    return None if name is None else torch.full((count,), class_numbers(task, [name])[0])
 
 
 def _write(out: Path, rows: "list[Tensor]") -> None:

@@ -1,9 +1,10 @@
 """Generation: drawing from what was learned, and how good it is."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 from rich.table import Table
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from pendio.generation.quality.measure import Quality
     from pendio.runs.run import Run
 
-__all__ = ["Denoising", "DenoisingOptions", "quality", "sample_examples"]
+__all__ = ["Denoising", "DenoisingOptions", "class_numbers", "quality", "sample_examples"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,13 +38,16 @@ class Denoising:
     eta: float | None = None
     """Of the sampler ddim: share of fresh noise in each step; 0, by default, is deterministic, 1 is ddpm."""
 
+    precision: Literal["float32", "bf16"] | None = None
+    """Of a diffusion model: number format of its network; bf16 is faster where the processor has it."""
+
     def given(self, recipe: str) -> dict[str, Any]:
         """What was asked for, by name.
 
         Raises:
             InputError: something was, of a run that is not of ``diffuse``.
         """
-        values = {"steps": self.steps, "sampler": self.sampler, "guidance": self.guidance, "eta": self.eta}
+        values = dataclasses.asdict(self)
         asked = {name: value for name, value in values.items() if value is not None}
         if asked and recipe != "diffuse":
             raise InputError(
@@ -85,7 +89,7 @@ def sample_examples(
     maker = _maker(load(run.folder), run)
     out = usual_place(maker.shape) if out is None else out
     check_place(out, maker.shape)
-    numbers = _numbers(maker, classes)
+    numbers = class_numbers(maker, classes)
 
     import torch
 
@@ -110,8 +114,12 @@ def _maker(task: Any, run: "Run") -> "Maker":
     return task
 
 
-def _numbers(maker: "Maker", names: Sequence[str]) -> list[int]:
-    """The class numbers to ask for."""
+def class_numbers(maker: "Maker", names: Sequence[str]) -> list[int]:
+    """The class numbers to ask for: of these names, or of all classes.
+
+    Raises:
+        InputError: the model was not told classes, or does not know one.
+    """
     if names and not maker.classes:
         raise InputError("this model learned without classes, so that none can be asked for; leave --class out")
     for name in names:

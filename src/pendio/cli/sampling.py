@@ -56,6 +56,6 @@ def sample(
         )  # fmt: skip
         return
     if classes or denoising != Denoising():
-        raise InputError(f"--class, --steps, --sampler, --guidance and --eta are for generative models, and '{run}' is a "
-                         f"run of 'train {opened.recipe}'")  # fmt: skip
+        raise InputError("--class, --steps, --sampler, --guidance, --eta and --precision are for generative models, and "
+                         f"'{run}' is a run of 'train {opened.recipe}'")  # fmt: skip
     sample_texts(opened, 1 if number is None else number, writing, sampling, out, json_)

@@ -1,6 +1,7 @@
 """What generative models learn from: images of one size, in [0, 1], or rows of numbers."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from pendio.data.augment import Augment, parse_augment
 from pendio.data.examples import Data, Resident, Split
 from pendio.errors import InputError
 
-__all__ = ["GREYS", "check_classes", "open_examples", "spaced"]
+__all__ = ["GREYS", "check_classes", "numbered", "open_examples", "spaced"]
 
 GREYS = 256
 """Values of a pixel's channel."""
@@ -93,6 +94,18 @@ def _check_values(data: Data) -> None:
 def spaced(split: Split, most: int) -> Any:
     """At most so many examples, spread evenly over a split: the first ones of a folder are all of its first class."""
     return split.take(torch.linspace(0, len(split) - 1, min(len(split), most)).long().unique())
+
+
+def numbered(data: Data, indices: Sequence[int]) -> Any:
+    """Validation examples by number, as ``--at`` names them.
+
+    Raises:
+        InputError: there is no such example.
+    """
+    for index in indices:
+        if not 0 <= index < len(data.val):
+            raise InputError(f"--at must be 0 to {len(data.val) - 1}, a validation example, got {index}")
+    return data.val.take(torch.tensor([*indices]))
 
 
 def check_classes(data: Data) -> None:

@@ -61,6 +61,7 @@ STOPS = (
     Stop("Name what is in a picture", classifying.photos),
     Stop("See where", seeing.seeing),
     Stop("Make new ones", generating.generating),
+    Stop("Densities, and spaces of codes", generating.densities),
     Stop("Look inside", looking.inside),
     Stop("Dream and paint", looking.dreams),
     Stop("Change its mind", looking.fooled),

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pendio.data.examples import Data, Examples
 from pendio.errors import InputError
-from pendio.generation.examples import spaced
+from pendio.generation.examples import numbered, spaced
 from pendio.generation.making import Latent
 from pendio.nn.network import unit_range
 
@@ -62,10 +62,7 @@ def encoded_at(task: Latent, data: Data, indices: Sequence[int]) -> Codes:
     Raises:
         InputError: there is no such example, or its code is not finite.
     """
-    for index in indices:
-        if not 0 <= index < len(data.val):
-            raise InputError(f"--at must be 0 to {len(data.val) - 1}, a validation example, got {index}")
-    return _encoded(task, data, [data.val.take(torch.tensor([*indices]))])
+    return _encoded(task, data, [numbered(data, indices)])
 
 
 @torch.no_grad()
