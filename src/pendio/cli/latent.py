@@ -390,8 +390,9 @@ def map_(
         return
     table = Table("support", "R source", "L codes", "M mapped", "target's own", "M / own")
     for error in found.errors:
-        numbers = (error.source, error.latent, error.mapped, error.own, error.ratio)
-        table.add_row(str(error.support), *(f"{number:.4g}" for number in numbers))
+        numbers = (error.source, error.latent, error.mapped, error.own)
+        ratio = "–" if error.ratio is None else f"{error.ratio:.4g}"
+        table.add_row(str(error.support), *(f"{number:.4g}" for number in numbers), ratio)
     console().print(table)
     if found.warning:
         say(f"warning: {found.warning}")

@@ -68,7 +68,7 @@ def test_the_report_shows_what_it_names(normal_run):
 
 
 def test_noise_is_taken_away(tmp_path):
-    _, task = train(tmp_path / "run", corrupt="gaussian", level=0.3, epochs=25, lr=4e-3, latent=16)
+    _, task = train(tmp_path / "run", corrupt="gaussian", level=0.3, epochs=40, lr=4e-3, latent=16)
     metrics = evaluate(task, open_data(AutoencodeOptions()).test)
     assert metrics["restored_psnr"] > metrics["corrupted_psnr"] + 3
 
@@ -149,7 +149,7 @@ def test_other_data_must_have_the_same_form_and_classes(cli, normal_run, tmp_pat
     images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
     np.savez(tmp_path / "other.npz", x=images, y=np.arange(40) % 2)
     assert "must be the same in the same order" in mistake(cli("evaluate", run.folder, "--data", "other.npz"))
-    np.savez(tmp_path / "large.npz", x=images.repeat(2, 1), y=np.arange(40) % 2)
+    np.savez(tmp_path / "large.npz", x=images.repeat(2, 1).repeat(2, 2), y=np.arange(40) % 2)
     assert "the run learned from such of 1×8×8" in mistake(cli("evaluate", run.folder, "--data", "large.npz"))
 
 

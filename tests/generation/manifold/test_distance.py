@@ -7,6 +7,7 @@ import pendio.data
 from pendio.data.arrays import from_arrays
 from pendio.errors import InputError
 from pendio.exact.worlds import Gaussian
+from pendio.generation.examples import open_examples
 from pendio.generation.given import given
 from pendio.generation.manifold.distance import fooling, mark, measure, natural, noisy, yardsticks
 from pendio.recipes import network
@@ -68,6 +69,13 @@ def test_what_fools_is_compared_with_a_change_of_its_size(digits_run):
     taken = [seeing(part).argmax(1) for part in (images[origin], fooled, control)]
     assert (taken[1] != taken[0]).all()
     assert (taken[2] == taken[0]).float().mean() > 0.8
+
+
+def test_a_classifier_of_another_size_is_fooled_too(digits_run):
+    images, seeing = natural(open_examples("digits", size=16), 40).inputs, network(str(digits_run.folder))
+    groups, share = fooling(images, seeing, 0.3, generator=torch.Generator().manual_seed(0))
+    assert groups[0].inputs.shape[1:] == (1, 16, 16)
+    assert share > 0.5
 
 
 def test_the_command_draws_all_kinds(cli, compressed_run, digits_run, tmp_path):

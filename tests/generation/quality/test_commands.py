@@ -39,8 +39,8 @@ def test_a_picture_has_a_class_a_column(run, tmp_path, capsys):
     sample_examples(run, 20, out=tmp_path / "all.png", temperature=0.0)
     assert "wrote" in capsys.readouterr().out
     picture = read_image(tmp_path / "all.png", grey=True)
-    assert picture.shape == (1, 2 * 66 + 2, 10 * 66 + 2)
-    assert torch.equal(picture[:, 2:66], picture[:, 68:132])
+    assert picture.shape == (1, 2 * 50 + 2, 10 * 50 + 2)
+    assert torch.equal(picture[:, 2:50], picture[:, 52:100])
 
 
 def test_the_classes_asked_for_are_made(run, tmp_path, capsys):

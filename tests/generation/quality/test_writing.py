@@ -17,7 +17,7 @@ ROWS = torch.randn(30, 3, generator=torch.Generator().manual_seed(0))
 def test_many_images_stand_side_by_side_large_enough_to_see(tmp_path):
     assert write_examples(tmp_path / "a.png", IMAGES, columns=3) == 1
     picture = read_image(tmp_path / "a.png")
-    assert picture.shape == (3, 2 * 66 + 2, 3 * 66 + 2)
+    assert picture.shape == (3, 2 * 50 + 2, 3 * 50 + 2)
     corner = (IMAGES[0, 0, 0, 0] * 255).round()
     assert (picture[:, 2:10, 2:10] - corner).abs().max() <= 1
     assert (picture[:, :2] == 255).all()

@@ -73,27 +73,28 @@ class Autoregressive(Transform):
         z, log_slopes = self.scalar.forward(x, self.parameters_of(x, context))
         return z, log_slopes.sum(1)
 
-    @torch.no_grad()
     def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        """See :class:`~pendio.generation.flow.transforms.Transform`; without gradients.
+        """See :class:`~pendio.generation.flow.transforms.Transform`; without gradients."""
+        # Hundreds of small operations: what autograd would keep of each costs as much as the operation.
+        with torch.inference_mode():
+            x = self._found(z, context)
+        return x.T.clone(memory_format=torch.contiguous_format)
 
-        Memory is held feature by feature, ``(D, N)``, so that what is known so far is one block.
-        """
+    def _found(self, z: Tensor, context: Tensor | None) -> Tensor:
+        """x ``(D, N)``: memory is held feature by feature, so that what is known so far is one block."""
         first, second, last = self.first.masked(), self.second.masked(), self.last.masked()
-        start = self.first.bias[:, None]
+        one, two = (layer.bias[:, None].repeat(1, len(z)) for layer in (self.first, self.second))
         if self.context is not None and context is not None:
-            start = start + self.context(context).T
-        biases = self.second.bias[:, None], self.last.bias[:, None]
+            one += self.context(context).T
+        three = self.last.bias[:, None].repeat(1, len(z))
         x, codes, count = z.new_empty(z.shape[::-1]), z.T, self.scalar.count
-        one, two = (z.new_empty(len(first), len(z)) for _ in range(2))
         begin = 0
         for feature, end in enumerate(self.ends):
             if end > begin:
-                known = first[begin:end, :feature] @ x[:feature]
-                one[begin:end] = (known + start[begin:end]).relu_()
-                two[begin:end] = torch.addmm(biases[0][begin:end], second[begin:end, :end], one[:end]).relu_()
+                one[begin:end].addmm_(first[begin:end, :feature], x[:feature]).relu_()
+                two[begin:end].addmm_(second[begin:end, :end], one[:end]).relu_()
                 begin = end
             rows = slice(feature * count, (feature + 1) * count)
-            values = torch.addmm(biases[1][rows], last[rows, :end], two[:end])
+            values = three[rows].addmm_(last[rows, :end], two[:end])
             x[feature] = self.scalar.inverse(codes[feature], values.T)
-        return x.T.contiguous()
+        return x

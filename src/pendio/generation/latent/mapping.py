@@ -17,6 +17,9 @@ __all__ = ["Choice", "MapError", "Mapping", "check_same_data", "study_map"]
 
 Choice = Literal["random", "d-optimal"]
 
+_NOTHING = 1e-8
+"""Squared error of an example, below which it is one of rounding."""
+
 _MUCH = 1.5
 """Times the target's own error that a mapped reconstruction may have."""
 
@@ -40,9 +43,9 @@ class MapError:
     own: float
 
     @property
-    def ratio(self) -> float:
-        """M over the target's own error."""
-        return self.mapped / max(self.own, 1e-12)
+    def ratio(self) -> float | None:
+        """M over the target's own error; None where the target loses nothing, as a flow does."""
+        return self.mapped / self.own if self.own > _NOTHING else None
 
     def to_dict(self) -> dict[str, Any]:
         """By name."""
@@ -141,7 +144,7 @@ def _warning(last: MapError, width: int) -> str:
     if last.support <= width:
         return (f"the support of {last.support} examples is too small to tell all {width} dimensions of the source "
                 f"apart; take --support {4 * width}")  # fmt: skip
-    if last.ratio > _MUCH and last.support < 4 * width:
+    if last.ratio is not None and last.ratio > _MUCH and last.support < 4 * width:
         return (f"mapped reconstructions have {last.ratio:.2f} times the target's own error: the support of "
                 f"{last.support} may be too small; take --support {4 * width}")  # fmt: skip
     return ""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pendio.ascent.attacks.goal import Goal
 from pendio.ascent.attacks.gradient import PGD
@@ -148,7 +148,7 @@ def fooling(
 
     Args:
         examples: ``(N, C, H, W)`` in [0, 1].
-        network: the classifier, which brings images to its own size itself.
+        network: the classifier; images are brought to its size.
         epsilon: the largest change of a pixel (projected gradient ascent: Madry et al., 2018).
         generator: of the signs.
         seed: of the attack's random starts.
@@ -160,9 +160,11 @@ def fooling(
     Raises:
         InputError: ε is out of range, or nothing was fooled.
     """
+    channels = examples.shape[1]
+    seeing = Network(_Seeing(network), examples.shape[1:], [0.0] * channels, [1.0] * channels, network.classes).eval()
     with torch.no_grad():
-        goal = Goal(torch.cat([network.eval()(part).argmax(1) for part in examples.split(64)]))
-    made = attack_in_batches(PGD(epsilon=epsilon), network, examples, goal, batch=64, seed=seed, on_batch=on_batch)
+        goal = Goal(torch.cat([seeing(part).argmax(1) for part in examples.split(64)]))
+    made = attack_in_batches(PGD(epsilon=epsilon), seeing, examples, goal, batch=64, seed=seed, on_batch=on_batch)
     if not made.reached.any():
         raise InputError(f"--epsilon {epsilon:g}: none of {len(examples)} images fooled the classifier; allow more")
     originals, fooled = made.originals[made.reached], made.images[made.reached]
@@ -173,6 +175,18 @@ def fooling(
         Group("same change, random signs", (originals + signs * change).clamp(0, 1)),
     ]
     return groups, float(made.reached.float().mean())
+
+
+class _Seeing(nn.Module):
+    """A classifier that brings images to its own size as a part of itself, so that what is changed are the images given."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.network(images)
+        return logits
 
 
 def measure(sticks: dict[str, Yardstick], groups: Sequence[Group]) -> list[Distances]:
