@@ -43,7 +43,10 @@ def generating(out: Path) -> Section:
 def densities(out: Path) -> Section:
     """A flow tells how likely places are, a diffusion model makes points, and codes go from one space to another."""
     flow = train("flow", data="moons", epochs=40, progress=False, out=str(out / "moons-flow"))
-    diffusion = train("diffuse", data="moons", epochs=60, progress=False, out=str(out / "moons-diffuse"))
+    diffusion = train(
+        "diffuse", data="moons", conditional=True, width=8, epochs=60, lr=4e-3, batch=128, progress=False,
+        out=str(out / "moons-diffuse"),
+    )  # fmt: skip
     made, clean = (Run.open(out / name) for name in ("digits-vae", "digits-clean"))
     (source, data), (target, _) = opened(made), opened(clean)
     mapped = study_map(source, target, data)
@@ -58,7 +61,7 @@ def densities(out: Path) -> Section:
         text="A flow says how likely every place is, and all of it adds up to one. Diffusion begins with noise and takes it "
         "away step by step. And what one network made of a digit says much to another that was trained apart from it: a "
         "linear map between both spaces of codes, fitted on few examples, keeps most of the digit.",
-        code="pendio train flow --data moons\npendio train diffuse --data moons\n"
+        code="pendio train flow --data moons\npendio train diffuse --data moons --conditional\n"
         "pendio latent map tour/digits-vae tour/digits-clean\npendio latent interpolate tour/digits-vae --at 0 --at 1",
         tables=[Table(("", ""), rows)],
         pictures=[
