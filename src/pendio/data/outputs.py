@@ -85,6 +85,11 @@ class Places:
         self._taken.add(place)
         return place
 
+    def named(self, text: str, suffix: str) -> Path:
+        """The same for an input by what the user called it: of a file its name alone, without the folders it lies in."""
+        path = Path(text)
+        return self.make(path.name if path.is_file() else text, suffix, path)
+
     def make_moving(self, name: str, source: Path, addition: str = "") -> Path:
         """The same for what is made of a moving picture: of a GIF another, of a video an MP4 file."""
         return self.make(name, ".gif" if source.suffix.lower() == ".gif" else ".mp4", source, addition)

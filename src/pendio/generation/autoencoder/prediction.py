@@ -66,8 +66,7 @@ def judge_inputs(task: Autoencoder, inputs: Sequence[str], out: Path) -> Iterato
 
 def _judged(task: Autoencoder, name: str, image: Tensor, places: Places) -> Judged:
     score = float(task.strangeness(image)[0])
-    path = Path(name)
-    place = places.make(path.name if path.is_file() else name, ".png", path)
+    place = places.named(name, ".png")
     with replacing(place) as file:
         file.write(heated(task.prepare(image), task.predict(image), task.heatmaps(image)))
     return Judged(name, score, score > float(task.threshold), str(place))

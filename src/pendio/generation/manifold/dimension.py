@@ -12,10 +12,10 @@ from pendio.generation.quality.neighbors import neighbor_distances
 __all__ = ["Dimension", "dimension", "local_pca", "two_nn"]
 
 _CHUNK = 256
+"""Neighbourhoods that are in memory at once, at most."""
 
 _NUMBERS = 1 << 25
-"""Of neighbourhoods that are looked at together: a quarter of a gigabyte."""
-"""Neighbourhoods whose covariances are in memory at once."""
+"""Numbers of these: a quarter of a gigabyte."""
 
 _KEPT = 0.9
 """Share of the points, those with the smallest ratios, that the line of TwoNN is fitted to; the others are of outliers."""

@@ -29,6 +29,7 @@ from pendio.nn.network import Network, unit_range
 
 __all__ = [
     "NATURAL",
+    "RECONSTRUCTION",
     "Distances",
     "Group",
     "Mark",
@@ -38,10 +39,14 @@ __all__ = [
     "measure",
     "natural",
     "noisy",
+    "way",
     "yardsticks",
 ]
 
 NATURAL = "natural"
+
+RECONSTRUCTION = "reconstruction"
+"""The yardstick that is a way to something made."""
 
 Yardstick = Callable[[Tensor], Tensor]
 """Inputs, images in [0, 1] or rows in the data's own units → ``(N,)`` distances."""
@@ -96,10 +101,7 @@ def yardsticks(task: Any) -> dict[str, Yardstick]:
     """
     found: dict[str, Yardstick] = {}
     if isinstance(task, Latent) and torch.Size(task.latent).numel() < torch.Size(task.shape).numel():
-        scale = _units(task)
-        found["reconstruction"] = lambda inputs: (
-            ((task.decode(task.encode(inputs)) - inputs) / scale).square().flatten(1).mean(1).sqrt()
-        )
+        found[RECONSTRUCTION] = lambda inputs: way(task, inputs, task.decode(task.encode(inputs)))
     if isinstance(task, Density):
         found["density"] = lambda inputs: -task.log_prob(inputs) / inputs[0].numel()
     if not found:
@@ -108,10 +110,10 @@ def yardsticks(task: Any) -> dict[str, Yardstick]:
     return found
 
 
-def _units(task: Any) -> Tensor:
-    """What a distance is divided by: 1 of images, of rows what the model standardised each feature by."""
+def way(task: Any, inputs: Tensor, made: Tensor) -> Tensor:
+    """``(N,)`` root mean squares from inputs to what a model made of them; of rows in units of its standardisation."""
     scale: Tensor = torch.ones(()) if len(task.shape) == 3 else task.standard.scale.cpu()
-    return scale
+    return ((made - inputs) / scale).square().flatten(1).mean(1).sqrt()
 
 
 def natural(data: Data, count: int) -> Group:
@@ -122,7 +124,7 @@ def natural(data: Data, count: int) -> Group:
     """
     if count < 2:
         raise InputError(f"--number must be 2 or more, got {count}")
-    inputs = spaced(data.split("val" if data.test is None else "test"), count).inputs
+    inputs = spaced(data.split("test"), count).inputs
     return Group(NATURAL, unit_range(inputs).float() if len(data.shape) == 3 else inputs.float())
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pendio.data.outputs import Places
 from pendio.generation.given import given
-from pendio.generation.manifold.distance import yardsticks
+from pendio.generation.manifold.distance import RECONSTRUCTION, way, yardsticks
 from pendio.pictures.tiles import beside
 from pendio.runs.files import replacing
 
@@ -46,15 +46,17 @@ def measure_inputs(task: Any, inputs: Sequence[str], out: Path) -> Iterator[Meas
     """
     sticks = yardsticks(task)
     names, values = given(inputs, task.shape)
-    distances = {name: stick(values).tolist() for name, stick in sticks.items()}
-    drawn = "reconstruction" in sticks and values.ndim == 4
-    made = task.decode(task.encode(values)) if drawn else values
+    distances = {name: stick(values).tolist() for name, stick in sticks.items() if name != RECONSTRUCTION}
+    made = None
+    if RECONSTRUCTION in sticks:
+        # Once for the number and the picture: to find a generator's code takes hundreds of steps.
+        made = task.decode(task.encode(values))
+        distances = {RECONSTRUCTION: way(task, values, made).tolist(), **distances}
     places = Places(out)
     for row, name in enumerate(names):
         file = ""
-        if drawn:
-            path = Path(name)
-            place = places.make(path.name if path.is_file() else name, ".png", path)
+        if made is not None and values.ndim == 4:
+            place = places.named(name, ".png")
             with replacing(place) as target:
                 target.write(beside(values[row, None], made[row, None].clamp(0, 1)))
             file = str(place)

@@ -20,8 +20,9 @@ from pendio.runs.run import Run
 if TYPE_CHECKING:
     from pendio.generation.vae.task import Vae
 
-__all__ = ["ACTIVE", "CodeProbe", "codes_of", "diagnose_all", "diagnose_codes", "diagnose_vae", "diagnose_vae_curves",
-           "probe", ]  # fmt: skip
+__all__ = [
+    "ACTIVE", "CodeProbe", "codes_of", "diagnose_all", "diagnose_codes", "diagnose_vae", "diagnose_vae_curves", "probe",
+]  # fmt: skip
 
 ACTIVE = 0.01
 """Variance over examples of a dimension's mean code above which it is in use (Burda, Grosse and Salakhutdinov, 2016)."""
