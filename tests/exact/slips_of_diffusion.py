@@ -112,6 +112,39 @@ def a_gaussian_is_scored_as_if_clean(patch):
     patch.setattr(Gaussian, "score", lambda self, values, level=CLEAN: original(self, values, CLEAN))
 
 
+def a_gaussian_is_drawn_with_its_variances_as_deviations(patch):
+    from pendio.exact.worlds import Gaussian
+
+    def sample(self, count, generator):
+        noise = self.mean.new_empty(count, len(self.mean)).normal_(generator=generator)
+        return self.mean + noise @ self.covariance.T
+
+    patch.setattr(Gaussian, "sample", sample)
+
+
+def only_the_noisiest_levels_are_learned(patch):
+    from pendio.generation.diffusion.task import Diffusion
+
+    original = Diffusion._drawn
+
+    def drawn(self, values):
+        numbers, noise = original(self, values)
+        return numbers.clamp(min=800), noise
+
+    patch.setattr(Diffusion, "_drawn", drawn)
+
+
+def mirrored_noise_is_not_what_was_added(patch):
+    from pendio.generation.diffusion.task import Diffusion
+
+    original = Diffusion.noised
+
+    def noised(self, values, noise, numbers):
+        return original(self, values, noise.abs(), numbers)
+
+    patch.setattr(Diffusion, "noised", noised)
+
+
 SABOTAGE = {
     a_world_forgets_the_signal: "diffusion-score",
     a_gaussian_is_scored_as_if_clean: "diffusion-score",
@@ -120,6 +153,9 @@ SABOTAGE = {
     the_next_level_is_guessed_from_even_spacing: "diffusion-uneven",
     heun_forgets_its_correction: "heun-order",
     heun_takes_the_whole_correction: "heun-mixture",
+    a_gaussian_is_drawn_with_its_variances_as_deviations: "diffusion-least-loss",
+    only_the_noisiest_levels_are_learned: "diffusion-learned",
+    mirrored_noise_is_not_what_was_added: "diffusion-learned",
     fresh_noise_is_not_taken_from_the_kept: "ddim-marginals",
     inverting_takes_steps_forwards: "ddim-inverse",
     velocity_has_the_other_sign: "diffusion-predictions",

@@ -345,6 +345,9 @@ def map_(
 ) -> None:  # fmt: skip
     """Map codes of one run linearly to those of another, trained on the same data, and measure how well.
 
+    Errors of held-out examples: R, what the source makes of its codes; M, what the target makes of mapped ones, beside its
+    own; "cut" is the target's own with codes cut to as many principal components as the source has dimensions.
+
     Parameters
     ----------
     run
@@ -388,11 +391,10 @@ def map_(
         print_json({"out": [str(path) for path in pictures], "errors": [error.to_dict() for error in found.errors],
                     "warning": found.warning})  # fmt: skip
         return
-    table = Table("support", "R source", "L codes", "M mapped", "target's own", "M / own")
+    table = Table("support", "R source", "L codes", "M mapped", "target's own", "M / own", "own, cut", "M / cut")
     for error in found.errors:
-        numbers = (error.source, error.latent, error.mapped, error.own)
-        ratio = "–" if error.ratio is None else f"{error.ratio:.4g}"
-        table.add_row(str(error.support), *(f"{number:.4g}" for number in numbers), ratio)
+        numbers = (error.source, error.latent, error.mapped, error.own, error.ratio, error.cut, error.cut_ratio)
+        table.add_row(str(error.support), *("–" if number is None else f"{number:.4g}" for number in numbers))
     console().print(table)
     if found.warning:
         say(f"warning: {found.warning}")

@@ -23,6 +23,8 @@ def test_what_is_not_said_suits_diffusion():
         ({"width": 0}, "--width must be 8 to 512, got 0"),
         ({"depth": 0}, "--depth must be 1 to 16, got 0"),
         ({"label_dropout": 1.0}, "--label-dropout must be in [0, 1), got 1"),
+        ({"draws": 3}, "--draws must be 1, or an even number up to 1024, got 3"),
+        ({"draws": 0}, "--draws must be 1, or an even number"),
         ({"multipliers": "1,x"}, "--multipliers must be up to 8 whole numbers"),
         ({"multipliers": ""}, "--multipliers must be up to 8 whole numbers"),
         ({"lr": 0.0}, "--lr must be greater than 0"),

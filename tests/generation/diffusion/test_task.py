@@ -33,6 +33,38 @@ def test_the_loss_is_the_error_of_what_is_predicted(predict):
     assert float(loss.total / loss.weight) == pytest.approx(expected, rel=0.03)
 
 
+def losses(task, examples, times=200):
+    torch.manual_seed(0)
+    with torch.no_grad():
+        found = [task.loss(examples) for _ in range(times)]
+    assert {loss.weight for loss in found} == {len(examples.inputs)}
+    return torch.stack([loss.total / loss.weight for loss in found])
+
+
+def test_several_draws_change_the_loss_by_less_noise_alone():
+    task = make_task(predict="noise", shape=(2,))
+    task.network.leave[-1].weight.data.zero_()
+    task.network.leave[-1].bias.data.fill_(5.0)
+    once = losses(task, batch(8, (2,)))
+    task.draws = 2
+    pairs = losses(task, batch(8, (2,)))
+    # (ε − 5)² of noise and of its negative: what grows with ε itself is gone.
+    assert float(pairs.mean()) == pytest.approx(26, abs=0.3)
+    assert float(once.mean()) == pytest.approx(26, abs=1)
+    assert float(pairs.std()) < float(once.std()) / 4
+
+
+def test_every_draw_of_an_example_knows_its_class(monkeypatch):
+    task = make_task("abc", predict="image", shape=(2,))
+    task.draws, task.label_dropout = 4, 0.0
+    known = torch.tensor([[0.1, 0.9], [0.5, 0.5], [0.8, 0.0]])
+    labels = torch.tensor([2, 0, 1, 1, 0])
+    monkeypatch.setattr(task.network.conditioning, "forward", lambda angles, told: told)
+    monkeypatch.setattr(task.network, "forward", lambda noised, told: task.standardized(known)[told])
+    loss = task.loss(Examples(known[labels], labels, torch.arange(5)))
+    assert float(loss.total) == pytest.approx(0, abs=1e-10)
+
+
 def test_measuring_is_the_same_each_time_and_in_any_batches():
     task, whole = make_task("abc"), batch(20)
     with torch.no_grad():

@@ -112,6 +112,33 @@ def test_a_map_between_rotated_spaces_loses_nothing(data, method):
     torch.testing.assert_close(found.mapped, found.inputs, atol=1e-2, rtol=0)
 
 
+class Narrow(Linear):
+    """The first numbers of a rotation alone."""
+
+    def __init__(self, seed, count):
+        super().__init__(seed, (count,))
+        self.turn = self.turn[:, :count]
+
+
+def test_of_a_wider_target_a_map_is_compared_with_what_so_few_dimensions_hold(data):
+    found = study_map(Narrow(0, 5), Linear(1), data, sizes=[60]).errors[0]
+    train, held = (data.splits(name)[0].inputs.flatten(1).double() for name in ("train", "val"))
+    mean = train.mean(0)
+    axes = torch.linalg.svd(train - mean)[2][:5]
+    kept = mean + (held - mean) @ axes.T @ axes
+    assert found.own < 1e-10
+    assert found.ratio is None
+    assert found.cut == pytest.approx(float((kept - held).square().mean()), rel=1e-4)
+    assert found.cut_ratio == pytest.approx(found.mapped / found.cut)
+    assert found.mapped > found.cut
+
+
+def test_a_target_that_is_no_wider_is_not_cut(data):
+    found = study_map(Linear(0), Narrow(1, 5), data, sizes=[60]).errors[0]
+    assert found.cut == found.own
+    assert found.cut_ratio == found.ratio
+
+
 def test_too_small_a_support_is_warned_of(data):
     found = study_map(Linear(0), Linear(1), data, sizes=[5])
     assert "--support 64" in found.warning

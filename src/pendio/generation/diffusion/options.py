@@ -77,6 +77,9 @@ class DiffuseOptions:
     conditional: bool = False
     """Learn each class, so that examples of a class can be asked for."""
 
+    draws: int | None = None
+    """Noises that each example meets in a step, in pairs of opposite sign; by default 1 for images and 8 for tables."""
+
     label_dropout: float = 0.1
     """Share of labels left out in training, which guidance needs; only with --conditional."""
 
@@ -104,6 +107,8 @@ class DiffuseOptions:
             raise InputError(
                 f"--width must be a multiple of 8, for its maps are normalised in groups; got {self.width}"
             )
+        if self.draws is not None and not (self.draws == 1 or (self.draws % 2 == 0 and 2 <= self.draws <= 1024)):
+            raise InputError(f"--draws must be 1, or an even number up to 1024, got {self.draws}")
         if not 0 <= self.label_dropout < 1:
             raise InputError(f"--label-dropout must be in [0, 1), got {self.label_dropout:g}")
         _ = self.widths

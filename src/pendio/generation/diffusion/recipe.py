@@ -22,6 +22,7 @@ __all__ = ["load_diffusion", "open_data", "run_options", "train_diffusion"]
 
 _LEAST_SIDE = 16
 _LEAST_MAP = 2
+_DRAWS_OF_ROWS = 8
 
 
 def train_diffusion(options: DiffuseOptions, progress: bool = True) -> Run:
@@ -73,8 +74,10 @@ def _new_task(
         else:
             network = DenoisingMLP(shape[0], 16 * options.width, 3 * options.depth, len(classes), options.plan.dropout)
     schedule = Schedule.named(options.noise_schedule, options.levels)
+    draws = options.draws or (1 if len(shape) == 3 else _DRAWS_OF_ROWS)
     return Diffusion(
-        network, schedule, options.predict, shape, mean, std, classes, counts if classes else (), options.label_dropout
+        network, schedule, options.predict, shape, mean, std, classes, counts if classes else (), options.label_dropout,
+        draws,
     )  # fmt: skip
 
 

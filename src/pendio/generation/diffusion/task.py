@@ -23,12 +23,17 @@ from pendio.runs.diagnosis import Diagnosis, Evidence
 __all__ = ["Diffusion"]
 
 _STEPS = 50
-_CHUNK = 128
-"""Examples that are made at once."""
+_CHUNK, _CHUNK_OF_ROWS = 128, 4096
+"""Examples that are made at once: images, rows of numbers."""
 
 _BANK = 256
 """Draws of noise for measuring: the same example meets the same noise at every evaluation."""
 
+_LOOKS, _LOOKS_AT_ROWS = 2, 32
+"""Levels at which each held-out image, or row of numbers, is measured. What two models of points differ by is small beside
+what most noises hide."""
+
+_STRIDE = 89
 _GOLDEN = 0.6180339887498949
 _SHOWN, _SHOWN_STEPS = 20, 10
 
@@ -38,7 +43,8 @@ class Diffusion(Task):
 
     Inside, every channel or feature has mean 0 and variance 1. The loss is the mean squared error of what is predicted, at
     levels drawn evenly (Ho, Jain and Abbeel, 2020, eq. 14); those of a batch are spread over the schedule, which keeps
-    the expectation and lowers the variance (Kingma et al., 2021).
+    the expectation and lowers the variance (Kingma et al., 2021). So do several draws of an example, each noise and its
+    negative at the same level: for a network so small that a step costs more than what it computes, they are nearly free.
 
     Args:
         network: what learns.
@@ -49,6 +55,7 @@ class Diffusion(Task):
         classes: that can be asked for; empty where the network is not told any.
         frequencies: training examples of each class.
         label_dropout: share of labels left out in training.
+        draws: noises that each example meets in a step of training, 1 or an even number.
     """
 
     levels: Tensor
@@ -59,10 +66,10 @@ class Diffusion(Task):
     def __init__(
         self, network: DenoisingUNet | DenoisingMLP, schedule: Schedule, predict: Predict, shape: Sequence[int],
         mean: Sequence[float], std: Sequence[float], classes: Sequence[str] = (), frequencies: Sequence[float] = (),
-        label_dropout: float = 0.1,
+        label_dropout: float = 0.1, draws: int = 1,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.network, self.schedule, self.predict_what = network, schedule, predict
+        self.network, self.schedule, self.predict_what, self.draws = network, schedule, predict, draws
         self.shape, self.classes = tuple(shape), tuple(classes)
         self.latent = self.shape
         self.label_dropout = label_dropout
@@ -94,30 +101,38 @@ class Diffusion(Task):
 
     def loss(self, batch: Any) -> Loss:
         """The mean squared error of what is predicted, at levels drawn anew."""
-        values = self.standardized(batch.inputs)
-        count, total = len(values), self.levels.shape[1]
-        places = (torch.rand((), device=values.device) + torch.arange(count, device=values.device) / count) % 1
+        single = self.standardized(batch.inputs)
+        values = single.repeat(self.draws, *[1] * len(self.shape))
         labels = None
         if self.classes:
-            dropped = torch.rand(count, device=values.device) < self.label_dropout
-            labels = batch.targets.masked_fill(dropped, len(self.classes))
-        noise = torch.randn_like(values)
-        noised, angles, a, b = self.noised(values, noise, (places * total).long().clamp(max=total - 1))
+            dropped = torch.rand(len(values), device=values.device) < self.label_dropout
+            labels = batch.targets.repeat(self.draws).masked_fill(dropped, len(self.classes))
+        numbers, noise = self._drawn(values)
+        noised, angles, a, b = self.noised(values, noise, numbers)
         output = self.network(noised, self.network.conditioning(angles, labels))
         errors = F.mse_loss(output.float(), quantity(self.predict_what, values, noise, a, b), reduction="none")
-        return Loss(errors.flatten(1).mean(1).sum(), count)
+        return Loss(errors.flatten(1).mean(1).sum() / self.draws, len(single))
 
-    def noise_for(self, indices: Tensor, device: torch.device) -> Tensor:
-        """The noise that examples are measured with, whatever batch they come in."""
+    def _drawn(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Levels ``(N,)``, spread evenly, and noise; of several draws the second half mirrors the first."""
+        pairs = 2 if self.draws > 1 else 1
+        count, total = len(values) // pairs, self.levels.shape[1]
+        places = (torch.rand((), device=values.device) + torch.arange(count, device=values.device) / count) % 1
+        numbers = (places * total).long().clamp(max=total - 1)
+        noise = torch.randn_like(values[:count])
+        return (numbers, noise) if pairs == 1 else (numbers.repeat(2), torch.cat([noise, -noise]))
+
+    def noise_for(self, indices: Tensor, device: torch.device, draw: int = 0) -> Tensor:
+        """The noise that examples are measured with, whatever batch they come in; another for each ``draw``."""
         if self._bank is None:
             generator = torch.Generator().manual_seed(0)
             self._bank = torch.randn(_BANK, *self.shape, generator=generator)
-        return self._bank[indices.cpu() % _BANK].to(device)
+        return self._bank[(indices.cpu() + _STRIDE * draw) % _BANK].to(device)
 
-    def errors(self, batch: Any, numbers: Tensor) -> tuple[Tensor, Tensor]:
+    def errors(self, batch: Any, numbers: Tensor, draw: int = 0) -> tuple[Tensor, Tensor]:
         """Squared errors of a batch at levels ``numbers``, means of each example: of what is predicted, and of x̂₀."""
         values = self.standardized(batch.inputs)
-        noise = self.noise_for(batch.indices, values.device)
+        noise = self.noise_for(batch.indices, values.device, draw)
         noised, angles, a, b = self.noised(values, noise, numbers)
         output = self.network(
             noised, self.network.conditioning(angles, batch.targets if self.classes else None)
@@ -127,12 +142,13 @@ class Diffusion(Task):
         return (output - target).square().flatten(1).mean(1), (found - values).square().flatten(1).mean(1)
 
     def measure(self, batch: Any) -> None:
-        """Take in held-out examples, each at two levels and with noise of its own that stay the same."""
+        """Take in held-out examples, each at some levels and with noise of its own that stay the same."""
         total = self.levels.shape[1]
         first = ((batch.indices.cpu().double() * _GOLDEN) % 1).float().to(self.levels.device)
-        for places in (first, (first + 0.5) % 1):
-            numbers = (places * total).long()
-            losses, errors = self.errors(batch, numbers)
+        looks = _LOOKS if len(self.shape) == 3 else _LOOKS_AT_ROWS
+        for look in range(looks):
+            numbers = ((first + look / looks) % 1 * total).long()
+            losses, errors = self.errors(batch, numbers, look // 2)
             trivial = self.levels[2, numbers].square()
             self.sums += torch.stack([losses.sum(), errors.sum(), trivial.sum(), losses.new_tensor(len(losses))])
 
@@ -217,9 +233,10 @@ class Diffusion(Task):
         noise = (torch.randn(count, *self.shape, generator=generator) * temperature).to(device)
         draw = gaussian(generator, device)
         made = []
-        for place in range(0, count, _CHUNK):
-            part = noise[place : place + _CHUNK]
-            chosen = None if labels is None else labels[place : place + _CHUNK].to(device)
+        chunk = _CHUNK if len(self.shape) == 3 else _CHUNK_OF_ROWS
+        for place in range(0, count, chunk):
+            part = noise[place : place + chunk]
+            chosen = None if labels is None else labels[place : place + chunk].to(device)
             denoiser = self.denoiser(path, chosen, guidance, precision, part)
             made.append(self.restored(run(sampler, denoiser, part, path, draw=draw, eta=eta, watch=watch)))
         return torch.cat(made) if made else self.restored(noise)

@@ -10,6 +10,7 @@ from torch import Tensor
 from pendio.data.examples import Data
 from pendio.errors import InputError
 from pendio.generation.latent.codes import Codes, decoded, encoded
+from pendio.generation.latent.directions import principal_directions
 from pendio.generation.latent.maps import LinearMap, MapMethod, d_optimal, procrustes, random_support, ridge
 from pendio.generation.making import Latent
 
@@ -17,8 +18,8 @@ __all__ = ["Choice", "MapError", "Mapping", "check_same_data", "study_map"]
 
 Choice = Literal["random", "d-optimal"]
 
-_NOTHING = 1e-8
-"""Squared error of an example, below which it is one of rounding."""
+_NOTHING = 1e-5
+"""Share of the examples' variance, below which an error is one of rounding."""
 
 _MUCH = 1.5
 """Times the target's own error that a mapped reconstruction may have."""
@@ -33,7 +34,10 @@ class MapError:
         source: R, of the source's own reconstruction.
         latent: L, of the mapped codes: 0 is exact, 1 as good as the mean.
         mapped: M, of what the target makes of mapped codes.
-        own: of the target's own reconstruction.
+        own: of the target's own reconstruction; 0 where that differs by rounding alone.
+        cut: of the target's own, of codes cut to as many principal components as the source has dimensions. What a linear
+            map reaches of the target's space has no more: so M is fairly measured where the target's codes are wider, and
+            where it loses nothing by itself.
     """
 
     support: int
@@ -41,15 +45,21 @@ class MapError:
     latent: float
     mapped: float
     own: float
+    cut: float
 
     @property
     def ratio(self) -> float | None:
         """M over the target's own error; None where the target loses nothing, as a flow does."""
-        return self.mapped / self.own if self.own > _NOTHING else None
+        return self.mapped / self.own if self.own else None
+
+    @property
+    def cut_ratio(self) -> float | None:
+        """M over the target's own error within the source's dimensions; None where nothing is lost there."""
+        return self.mapped / self.cut if self.cut else None
 
     def to_dict(self) -> dict[str, Any]:
         """By name."""
-        return {**asdict(self), "ratio": self.ratio}
+        return {**asdict(self), "ratio": self.ratio, "cut_ratio": self.cut_ratio}
 
 
 @dataclass(frozen=True)
@@ -117,6 +127,7 @@ def study_map(
     held = encoded(source, data, "val", most=most)
     aim, held_aim = _codes(target, seen), _codes(target, held)
     own, source_made = decoded(target, held_aim), decoded(source, held.values)
+    own_error, cut_error = (_lost(made, held.inputs) for made in (own, decoded(target, _cut(aim, held_aim, width))))
     spread = (held_aim - held_aim.mean(0)).square().mean()
     errors = []
     for size in wanted:
@@ -126,7 +137,7 @@ def study_map(
         mapped = decoded(target, codes)
         errors.append(MapError(
             size, _error(source_made, held.inputs), float((codes - held_aim).square().mean() / spread.clamp(min=1e-12)),
-            _error(mapped, held.inputs), _error(own, held.inputs),
+            _error(mapped, held.inputs), own_error, cut_error,
         ))  # fmt: skip
     return Mapping(tuple(errors), fit, held.inputs, source_made, mapped, own, _warning(errors[-1], width))
 
@@ -136,8 +147,22 @@ def _codes(task: Latent, codes: Codes) -> Tensor:
         return torch.cat([task.encode(part).flatten(1).cpu().double() for part in codes.inputs.split(256)])
 
 
+def _cut(known: Tensor, codes: Tensor, dimensions: int) -> Tensor:
+    """Codes ``(N, E)`` as their first principal components say them, of those of the ``known`` ones."""
+    if dimensions >= codes.shape[1]:
+        return codes
+    ways, _ = principal_directions(known, dimensions)
+    return known.mean(0) + (codes - known.mean(0)) @ ways.T @ ways
+
+
 def _error(made: Tensor, real: Tensor) -> float:
     return float((made - real).square().mean())
+
+
+def _lost(made: Tensor, real: Tensor) -> float:
+    """The error, without that of rounding."""
+    error = _error(made, real)
+    return error if error > _NOTHING * float(real.var()) else 0.0
 
 
 def _warning(last: MapError, width: int) -> str:
