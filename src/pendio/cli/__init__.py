@@ -13,6 +13,7 @@ import pendio.cli.editing
 import pendio.cli.generating
 import pendio.cli.latent
 import pendio.cli.looking
+import pendio.cli.mapping
 import pendio.cli.measuring
 import pendio.cli.playing
 import pendio.cli.principles

@@ -1,4 +1,4 @@
-"""``pendio latent``: looking around in the latent space of a generative model, and going to that of another."""
+"""``pendio latent``: looking around in the latent space of a generative model."""
 
 import itertools
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, Parameter
 from rich.table import Table
 
-from pendio.cli.app import Json, app, console, print_json, say
+from pendio.cli.app import Json, app, console, print_json
 from pendio.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
@@ -17,16 +17,23 @@ if TYPE_CHECKING:
     from pendio.generation.latent.codes import Codes
     from pendio.generation.making import Latent
 
-__all__ = ["directions", "edit", "interpolate", "latent", "map_", "plane", "traverse"]
+__all__ = ["directions", "edit", "interpolate", "latent", "open_latent", "plane", "traverse"]
 
 latent = App(name="latent", help="Look around in a generative model's latent space: paths, directions, edits, maps.")
 app.command(latent)
 
 Indices = Annotated[tuple[int, ...], Parameter(negative="")]
+"""Several numbers, by naming the option again."""
+
 Method = Literal["mean", "lda", "logistic"]
 
 
-def _open(run: str, data: str | None = None) -> "tuple[Latent, Data]":
+def open_latent(run: str, data: str | None = None) -> "tuple[Latent, Data]":
+    """The trained task of a run, and its data or others.
+
+    Raises:
+        InputError: it has no latent space.
+    """
     from pendio.generation.making import Latent
     from pendio.recipes import GENERATORS, opened
     from pendio.runs.run import Run
@@ -102,7 +109,7 @@ def interpolate(
     _steps(steps)
     if len(at) < 2:
         raise InputError("--at needs two examples to go between, such as --at 0 --at 1")
-    task, examples = _open(run, data)
+    task, examples = open_latent(run, data)
     ends = encoded_at(task, examples, at).values
     rows = [(slerp if path == "spherical" else lerp)(*pair, steps) for pair in itertools.pairwise(ends)]
     made = decoded(task, torch.cat(rows))
@@ -154,7 +161,7 @@ def traverse(
         raise InputError(f"--dimensions must be at least 1, got {dimensions}")
     if not 0 < reach <= 100:
         raise InputError(f"--reach must be above 0 and at most 100, got {reach:g}")
-    task, examples = _open(run, data)
+    task, examples = open_latent(run, data)
     codes = _codes(task, examples, most)
     if principal:
         ways, spreads = principal_directions(codes.values, dimensions)
@@ -210,7 +217,7 @@ def edit(
     from pendio.generation.latent.edits import edit as move
 
     _steps(steps)
-    task, examples = _open(run, data)
+    task, examples = open_latent(run, data)
     codes = _codes(task, examples, most)
     codes.attributes()
     if attribute not in codes.classes:
@@ -252,7 +259,7 @@ def directions(
     from pendio.generation.latent.directions import attribute_direction, principal_directions
     from pendio.generation.latent.disentanglement import dci, mig, sap
 
-    task, examples = _open(run, data)
+    task, examples = open_latent(run, data)
     codes = _codes(task, examples, most)
     _, spreads = principal_directions(codes.values, 10)
     shares = (spreads.square() / codes.values.var(0).sum().clamp(min=1e-12)).tolist()
@@ -316,7 +323,7 @@ def plane(
         raise InputError(f"--at needs three examples for a plane, got {len(at)}")
     if not 2 <= side <= 50:
         raise InputError(f"--side must be 2 to 50, got {side}")
-    task, examples = _open(run, data)
+    task, examples = open_latent(run, data)
     codes = _codes(task, examples, most)
     if at:
         corners = encoded_at(task, examples, at).values
@@ -335,68 +342,3 @@ def plane(
         print_json({"out": str(out), "scatter": scatter and str(scatter), "side": side})
     else:
         print(f"wrote {out}: {side}×{side} codes" + (f"; {scatter}: codes by class" if scatter else ""))
-
-
-@latent.command(name="map")
-def map_(
-    run: str, target: str, *, support: Indices = (), method: Literal["ridge", "procrustes"] = "ridge",
-    choice: Literal["random", "d-optimal"] = "d-optimal", seed: int = 0, most: int = 2000, out: Path = Path("map.png"),
-    curve: Path | None = None, json_: Json = False,
-) -> None:  # fmt: skip
-    """Map codes of one run linearly to those of another, trained on the same data, and measure how well.
-
-    Errors of held-out examples: R, what the source makes of its codes; M, what the target makes of mapped ones, beside its
-    own; "cut" is the target's own with codes cut to as many principal components as the source has dimensions.
-
-    Parameters
-    ----------
-    run
-        Where codes come from.
-    target
-        The run whose codes they become.
-    support
-        Training examples the map is fitted on; several give a curve. By default ½, 1, 2 and 4 times the source's dimensions.
-    method
-        Ridge regression, or rotation with scale and offset.
-    choice
-        Of the support: at random, or so that it tells most.
-    seed
-        Of a random support.
-    most
-        Examples of a split to use.
-    out
-        Rows of originals, the source's reconstructions, mapped ones, and the target's own.
-    curve
-        A .png file for errors against the size of the support.
-    """
-    from pendio.generation.latent.mapping import check_same_data, study_map
-    from pendio.generation.latent.pictures import draw_map_errors, draw_mapping
-    from pendio.runs.files import replacing
-
-    source_task, data = _open(run)
-    target_task, other = _open(target)
-    check_same_data(data, other)
-    found = study_map(
-        source_task, target_task, data, sizes=support or None, method=method, choice=choice, seed=seed, most=most
-    )
-    pictures: dict[Path, bytes] = {}
-    if found.inputs.ndim == 4:
-        pictures[out] = draw_mapping(found)
-    if curve is not None:
-        pictures[curve] = draw_map_errors(found.errors)
-    for path, picture in pictures.items():
-        with replacing(path) as file:
-            file.write(picture)
-    if json_:
-        print_json({"out": [str(path) for path in pictures], "errors": [error.to_dict() for error in found.errors],
-                    "warning": found.warning})  # fmt: skip
-        return
-    table = Table("support", "R source", "L codes", "M mapped", "target's own", "M / own", "own, cut", "M / cut")
-    for error in found.errors:
-        numbers = (error.source, error.latent, error.mapped, error.own, error.ratio, error.cut, error.cut_ratio)
-        table.add_row(str(error.support), *("–" if number is None else f"{number:.4g}" for number in numbers))
-    console().print(table)
-    if found.warning:
-        say(f"warning: {found.warning}")
-    if pictures:
-        print(f"wrote {', '.join(map(str, pictures))}")
