@@ -1,14 +1,14 @@
 """The options of ``pendio train autoencode``."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from pendio.descent.plan import Plan
 from pendio.errors import InputError
-from pendio.options import check_types, flag, from_flat, own
+from pendio.generation.options import ExampleOptions
+from pendio.options import check_types, flag
 
 __all__ = ["AutoencodeOptions", "AutoencodePlan", "Corruption"]
 
@@ -30,26 +30,8 @@ class AutoencodePlan(Plan):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AutoencodeOptions:
+class AutoencodeOptions(ExampleOptions):
     """What to compress, what to take away from it, and what to call strange."""
-
-    data: str = "digits"
-    """What to learn: an embedded set, a folder of images, an .npz archive or a CSV table."""
-
-    target: str | None = None
-    """The column of a CSV table that is a label and not a feature."""
-
-    out: str | None = None
-    """The run folder to make; by default the next unused runs/autoencode-DATA-N."""
-
-    resume: bool = False
-    """Go on in --out where it stopped, with the options it was started with."""
-
-    size: int | None = None
-    """Side in pixels of the images, a multiple of 4; by default their own."""
-
-    augment: str = "none"
-    """Comma-separated changes to training images that keep them likely: flip, shift, crop, jitter."""
 
     model: Literal["auto", "conv", "dense"] = "auto"
     """Networks of convolutions or of dense layers; by default conv for images and dense for tables."""
@@ -72,9 +54,6 @@ class AutoencodeOptions:
     false_alarms: float = 0.05
     """Share of normal examples that may be called anomalies: the threshold is set on held-out ones."""
 
-    split_seed: int = 0
-    """Seed of the split where the data brings none; the same for all seeds of training, so that runs compare."""
-
     plan: Annotated[AutoencodePlan, Parameter(name="*")] = field(default_factory=AutoencodePlan)
 
     def __post_init__(self) -> None:
@@ -90,16 +69,3 @@ class AutoencodeOptions:
             raise InputError(f"--level must be in (0, {highest:g}], got {self.level:g}")
         if not 0 < self.false_alarms < 1:
             raise InputError(f"--false-alarms must be in (0, 1), got {self.false_alarms:g}")
-
-    @staticmethod
-    def of(options: Mapping[str, Any]) -> "AutoencodeOptions":
-        """Options from flat names and values, as in a config file.
-
-        Raises:
-            InputError: a name is unknown, or a value is out of range.
-        """
-        return from_flat(AutoencodeOptions, options)
-
-    def own(self) -> dict[str, Any]:
-        """The options by name, without those of the plan."""
-        return own(self)

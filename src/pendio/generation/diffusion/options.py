@@ -1,14 +1,14 @@
 """The options of ``pendio train diffuse``."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from pendio.descent.plan import Optimizer, Plan
 from pendio.errors import InputError
-from pendio.options import check_types, flag, from_flat, own
+from pendio.generation.options import ExampleOptions
+from pendio.options import check_types, flag
 
 __all__ = ["DiffuseOptions", "DiffusePlan", "Predict", "Sampler", "ScheduleName"]
 
@@ -44,26 +44,11 @@ class DiffusePlan(Plan):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiffuseOptions:
+class DiffuseOptions(ExampleOptions):
     """What to learn to make, and how."""
-
-    data: str = "digits"
-    """Images, points or a CSV table: a folder, an embedded set, a file or an .npz archive."""
-
-    out: str | None = None
-    """The run folder to make; by default the next unused runs/diffuse-DATA-N."""
-
-    resume: bool = False
-    """Go on in --out where it stopped, with the options it was started with."""
 
     size: int | None = None
     """Side in pixels that images are brought to; by default their own, but 16 at least."""
-
-    target: str | None = None
-    """The column of a CSV table that names classes."""
-
-    augment: str = "none"
-    """Comma-separated changes to training images that keep them likely: flip, shift, crop, jitter."""
 
     noise_schedule: ScheduleName = "cosine"
     """How signal gives way to noise from the first level to the last."""
@@ -91,9 +76,6 @@ class DiffuseOptions:
 
     depth: int = 1
     """Residual blocks of each resolution; of a dense network, a third of its blocks."""
-
-    split_seed: int = 0
-    """Seed of the split where the data brings none; the same for all seeds of training, so that runs compare."""
 
     plan: Annotated[DiffusePlan, Parameter(name="*")] = field(default_factory=DiffusePlan)
 
@@ -125,16 +107,3 @@ class DiffuseOptions:
             raise InputError(f"--multipliers must be up to 8 whole numbers of 1 to 64 such as 1,2,4; "
                              f"got '{self.multipliers}'")  # fmt: skip
         return tuple(self.width * int(word) for word in words)
-
-    @staticmethod
-    def of(options: Mapping[str, Any]) -> "DiffuseOptions":
-        """Options from flat names and values, as in a config file.
-
-        Raises:
-            InputError: a name is unknown, or a value is out of range.
-        """
-        return from_flat(DiffuseOptions, options)
-
-    def own(self) -> dict[str, Any]:
-        """The options by name, without those of the plan."""
-        return own(self)

@@ -1,14 +1,14 @@
 """The options of ``pendio train flow``."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from pendio.descent.plan import Plan
 from pendio.errors import InputError
-from pendio.options import check_types, flag, from_flat, own
+from pendio.generation.options import ExampleOptions
+from pendio.options import check_types, flag
 
 __all__ = ["FlowModel", "FlowOptions", "FlowPlan"]
 
@@ -30,26 +30,11 @@ class FlowPlan(Plan):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FlowOptions:
+class FlowOptions(ExampleOptions):
     """What to learn the density of, and by which invertible network."""
-
-    data: str = "digits"
-    """What to learn: an embedded set, a folder of images, an .npz archive or a CSV table."""
-
-    target: str | None = None
-    """The column of a CSV table that is a label and not a feature."""
-
-    out: str | None = None
-    """The run folder to make; by default the next unused runs/flow-DATA-N."""
-
-    resume: bool = False
-    """Go on in --out where it stopped, with the options it was started with."""
 
     size: int | None = None
     """Side in pixels of the images, an even number for glow and realnvp; by default their own."""
-
-    augment: str = "none"
-    """Comma-separated changes to training images that keep them likely: flip, shift, crop, jitter."""
 
     conditional: bool = False
     """Learn the density of each class, so that classes can be asked for."""
@@ -72,9 +57,6 @@ class FlowOptions:
     alpha: float = 0.05
     """Pixels are squeezed into [α, 1 − α] before the logit takes them to the line."""
 
-    split_seed: int = 0
-    """Seed of the split where the data brings none; the same for all seeds of training, so that runs compare."""
-
     plan: Annotated[FlowPlan, Parameter(name="*")] = field(default_factory=FlowPlan)
 
     def __post_init__(self) -> None:
@@ -87,16 +69,3 @@ class FlowOptions:
             raise InputError(f"--bound must be 0.1 to 1000, got {self.bound:g}")
         if not 1e-6 <= self.alpha < 0.5:
             raise InputError(f"--alpha must be at least 0.000001 and below 0.5, got {self.alpha:g}")
-
-    @staticmethod
-    def of(options: Mapping[str, Any]) -> "FlowOptions":
-        """Options from flat names and values, as in a config file.
-
-        Raises:
-            InputError: a name is unknown, or a value is out of range.
-        """
-        return from_flat(FlowOptions, options)
-
-    def own(self) -> dict[str, Any]:
-        """The options by name, without those of the plan."""
-        return own(self)

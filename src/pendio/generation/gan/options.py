@@ -1,14 +1,14 @@
 """The options of ``pendio train gan``."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from pendio.descent.plan import Optimizer, Plan, Schedule
 from pendio.errors import InputError, did_you_mean
-from pendio.options import check_types, flag, from_flat, own
+from pendio.generation.options import ExampleOptions
+from pendio.options import check_types, flag
 
 __all__ = ["CHANGES", "Game", "GanOptions", "GanPlan"]
 
@@ -58,26 +58,11 @@ class GanPlan(Plan):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GanOptions:
+class GanOptions(ExampleOptions):
     """What to learn to make, and by which game."""
-
-    data: str = "digits"
-    """What to learn: an embedded set, a folder of images, an .npz archive or a CSV table."""
-
-    target: str | None = None
-    """The column of a CSV table that is a label and not a feature."""
-
-    out: str | None = None
-    """The run folder to make; by default the next unused runs/gan-DATA-N."""
-
-    resume: bool = False
-    """Go on in --out where it stopped, with the options it was started with."""
 
     size: int | None = None
     """Side in pixels of the images, a multiple of 4 from 8 to 64; by default their own."""
-
-    augment: str = "none"
-    """Comma-separated changes to training images that keep them likely: flip, shift, crop, jitter."""
 
     diff_augment: str | None = None
     """Changes to what the discriminator sees, real or made, of color, translation, cutout; by default all three."""
@@ -111,9 +96,6 @@ class GanOptions:
 
     discriminator_lr: float = 1.0
     """Learning rate of the discriminator, relative to --lr."""
-
-    split_seed: int = 0
-    """Seed of the split where the data brings none; the same for all seeds of training, so that runs compare."""
 
     plan: Annotated[GanPlan, Parameter(name="*")] = field(default_factory=GanPlan)
 
@@ -152,16 +134,3 @@ class GanOptions:
     def normalized(self) -> bool:
         """Whether the discriminator's kernels are divided by their spectral norms."""
         return self.loss == "hinge" if self.spectral_norm is None else self.spectral_norm
-
-    @staticmethod
-    def of(options: Mapping[str, Any]) -> "GanOptions":
-        """Options from flat names and values, as in a config file.
-
-        Raises:
-            InputError: a name is unknown, or a value is out of range.
-        """
-        return from_flat(GanOptions, options)
-
-    def own(self) -> dict[str, Any]:
-        """The options by name, without those of the plan."""
-        return own(self)

@@ -1,14 +1,14 @@
 """The options of ``pendio train vae``."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from pendio.descent.plan import Plan
 from pendio.errors import InputError
-from pendio.options import check_types, flag, from_flat, own
+from pendio.generation.options import ExampleOptions
+from pendio.options import check_types, flag
 
 __all__ = ["VaeOptions", "VaePlan"]
 
@@ -27,26 +27,8 @@ class VaePlan(Plan):
 
 
 @dataclass(frozen=True, kw_only=True)
-class VaeOptions:
+class VaeOptions(ExampleOptions):
     """What to learn the distribution of, and how."""
-
-    data: str = "digits"
-    """What to learn: an embedded set, a folder of images, an .npz archive or a CSV table."""
-
-    target: str | None = None
-    """The column of a CSV table that is a label and not a feature."""
-
-    out: str | None = None
-    """The run folder to make; by default the next unused runs/vae-DATA-N."""
-
-    resume: bool = False
-    """Go on in --out where it stopped, with the options it was started with."""
-
-    size: int | None = None
-    """Side in pixels of the images, a multiple of 4; by default their own."""
-
-    augment: str = "none"
-    """Comma-separated changes to training images that keep them likely: flip, shift, crop, jitter."""
 
     model: Literal["auto", "conv", "dense"] = "auto"
     """Networks of convolutions or of dense layers; by default conv for images and dense for tables."""
@@ -81,9 +63,6 @@ class VaeOptions:
     components: int | None = None
     """Gaussians of the mixture; by default one for every 50 training examples, but at most 20."""
 
-    split_seed: int = 0
-    """Seed of the split where the data brings none; the same for all seeds of training, so that runs compare."""
-
     plan: Annotated[VaePlan, Parameter(name="*")] = field(default_factory=VaePlan)
 
     def __post_init__(self) -> None:
@@ -105,16 +84,3 @@ class VaeOptions:
             raise InputError(f"--sigma must be 0.001 or more, got {self.sigma:g}")
         if self.balance and self.likelihood != "learned":
             raise InputError(f"--balance is for --likelihood learned, and it is {self.likelihood}")
-
-    @staticmethod
-    def of(options: Mapping[str, Any]) -> "VaeOptions":
-        """Options from flat names and values, as in a config file.
-
-        Raises:
-            InputError: a name is unknown, or a value is out of range.
-        """
-        return from_flat(VaeOptions, options)
-
-    def own(self) -> dict[str, Any]:
-        """The options by name, without those of the plan."""
-        return own(self)
