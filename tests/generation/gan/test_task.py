@@ -5,6 +5,7 @@ import torch
 
 from pendio.errors import InputError
 from pendio.generation.gan import task as room
+from pendio.generation.gan.games import r1_penalties
 from pendio.generation.making import Latent, Maker
 
 from .conftest import make_batch, make_gan
@@ -67,11 +68,24 @@ def test_penalties_add_to_the_loss_of_the_discriminator_as_written():
         losses[name] = float(make_gan(**rules).loss(batch).total.detach())
     assert losses["two"] - losses["plain"] == pytest.approx(2 * (losses["one"] - losses["plain"]), rel=1e-3)
     game = make_gan()
-    from pendio.generation.gan.games import r1_penalties
-
-    r1 = r1_penalties(lambda images: game.judge(images, None), game.prepare(batch.inputs)).sum() / 2
-    assert losses["one"] - losses["plain"] == pytest.approx(float(r1.detach()), rel=1e-3)
+    r1 = float(r1_penalties(lambda images: game.judge(images, None), game.prepare(batch.inputs)).sum().detach()) / 2
+    assert losses["one"] - losses["plain"] == pytest.approx(4 * r1, rel=1e-3)
     assert losses["penalty"] > losses["plain"]
+
+
+def test_the_penalty_at_real_examples_has_its_weight_in_the_mean_over_steps():
+    batch, added = make_batch(), []
+    calm, plain = make_gan(r1=3.0), make_gan()
+    for _ in range(8):
+        losses = []
+        for game in (calm, plain):
+            torch.manual_seed(0)
+            losses.append(float(game.loss(batch).total.detach()))
+            game.after_step()
+        added.append(losses[0] - losses[1])
+    r1 = float(r1_penalties(lambda images: plain.judge(images, None), plain.prepare(batch.inputs)).sum().detach())
+    assert sum(added) / 8 == pytest.approx(3 / 2 * r1, rel=1e-3)
+    assert sum(value != 0 for value in added) == 2
 
 
 def test_bytes_and_floats_are_the_same_images():

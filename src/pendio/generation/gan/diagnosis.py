@@ -69,7 +69,7 @@ def _overpowering(
         f"it tells {accuracy:.1%} of made and held-out examples apart; the generator's gradient is {faded:.2g} of its "
         "largest",
         "a loss that does not saturate, a smoother or slower discriminator, and augmentation of what it sees",
-        "--loss non-saturating --spectral-norm --r1 1 --discriminator-lr 0.5 --diff-augment color,translation,cutout",
+        "--loss non-saturating --spectral-norm --r1 5 --discriminator-lr 0.5 --diff-augment color,translation,cutout",
     )
 
 
@@ -103,7 +103,7 @@ def _past_its_best(history: Sequence[Mapping[str, Any]]) -> Diagnosis | None:
         "What is made got worse again while training went on; the weights that were best are kept.",
         f"the kernel distance was {least:.3g} after {best['epoch']} epochs and {last:.3g} at the end",
         "a lower rate that falls, an averaged generator, a calmer discriminator",
-        "--lr 2e-4 --schedule linear --average ema --r1 1",
+        "--lr 5e-4 --schedule linear --average ema --r1 5",
     )
 
 
@@ -148,7 +148,7 @@ def _by_heart(seen: GanProbe) -> Diagnosis | None:
         "The discriminator knows its training examples by heart, and takes new ones for made.",
         f"held-out examples lie {seen.overfitting:.0%} of the way from training examples to made ones in its mean logits",
         "more data, or augmentation of what it sees",
-        "--diff-augment color,translation,cutout --r1 1",
+        "--diff-augment color,translation,cutout --r1 5",
     )
 
 

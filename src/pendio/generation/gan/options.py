@@ -33,7 +33,7 @@ class GanPlan(Plan):
     optimizer: Optimizer = "adam"
     """Rule that turns gradients into steps."""
 
-    lr: float = 5e-4
+    lr: float = 2e-3
     """Learning rate at the schedule's highest point."""
 
     beta1: float = 0.5
@@ -65,7 +65,7 @@ class GanOptions(ExampleOptions):
     """Side in pixels of the images, a multiple of 4 from 8 to 64; by default their own."""
 
     diff_augment: str | None = None
-    """Changes to what the discriminator sees, real or made, of color, translation, cutout; by default all three."""
+    """Changes to what the discriminator sees, of color, translation, cutout; by default all, of grey images translation."""
 
     conditional: bool = False
     """Learn each class, so that it can be asked for."""
@@ -88,8 +88,8 @@ class GanOptions(ExampleOptions):
     gradient_penalty: float | None = None
     """Weight λ of (‖∇D‖ − 1)² between real and made; by default 10 in wasserstein, and 0 elsewhere."""
 
-    r1: float = 0.0
-    """Weight γ of γ/2·‖∇D‖² at real examples, which calms the game."""
+    r1: float | None = None
+    """Weight γ of γ/2·‖∇D‖² at real examples, which calms the game; by default 1 in minimax and non-saturating, else 0."""
 
     spectral_norm: bool | None = None
     """Divide the discriminator's kernels by their largest singular values; by default in hinge alone."""
@@ -113,15 +113,18 @@ class GanOptions(ExampleOptions):
                 raise InputError(f"{flag(name)} must not be negative, got {value:g}")
         if not 0 < self.discriminator_lr < _INFINITE:
             raise InputError(f"--discriminator-lr must be greater than 0, got {self.discriminator_lr:g}")
-        for change in self.changes(images=True):
+        for change in self.changes(channels=3):
             if change not in CHANGES:
                 raise InputError(f"unknown change '{change}' in --diff-augment: {did_you_mean(change, CHANGES)}")
 
-    def changes(self, images: bool) -> tuple[str, ...]:
-        """What differentiable augmentation changes; what nobody chose is everything of images, and nothing else."""
-        if self.diff_augment is None:
-            return CHANGES if images else ()
-        return tuple(name.strip() for name in self.diff_augment.split(",") if name.strip() not in ("", "none"))
+    def changes(self, channels: int) -> tuple[str, ...]:
+        """What differentiable augmentation changes, of images of so many channels, or of none.
+
+        By default everything; of grey images the place alone: brightness and what is cut out are much of what they show.
+        """
+        if self.diff_augment is not None:
+            return tuple(name.strip() for name in self.diff_augment.split(",") if name.strip() not in ("", "none"))
+        return {0: (), 1: ("translation",)}.get(channels, CHANGES)
 
     @property
     def penalty(self) -> float:
@@ -129,6 +132,13 @@ class GanOptions(ExampleOptions):
         if self.gradient_penalty is not None:
             return self.gradient_penalty
         return 10.0 if self.loss == "wasserstein" else 0.0
+
+    @property
+    def calm(self) -> float:
+        """γ of the penalty at real examples."""
+        if self.r1 is not None:
+            return self.r1
+        return 1.0 if self.loss in ("minimax", "non-saturating") and not self.penalty else 0.0
 
     @property
     def normalized(self) -> bool:

@@ -70,8 +70,8 @@ def _new_task(options: GanOptions, facts: Any, shares: list[float]) -> Gan:
         generator, discriminator = _networks(options, shape, len(classes))
         if options.normalized:
             normalize_spectra(discriminator)
-    rules = Rules(options.loss, options.critic_steps, options.penalty, options.r1, options.changes(images),
-                  options.discriminator_lr)  # fmt: skip
+    changes = options.changes(shape[0] if images else 0)
+    rules = Rules(options.loss, options.critic_steps, options.penalty, options.calm, changes, options.discriminator_lr)
     return Gan(
         generator, discriminator, options.latent, shape, rules, classes, shares if classes else (),
         () if images else mean, () if images else std,
@@ -96,10 +96,9 @@ def open_data(options: GanOptions, data: str | None = None) -> Data:
         options.data if data is None else data, size=options.size, augment=options.augment if data is None else "none",
         labels=options.conditional, target=options.target, seed=options.split_seed,
     )  # fmt: skip
-    images = len(opened.shape) == 3
     if options.conditional:
         check_classes(opened)
-    if not images and options.changes(images):
+    if len(opened.shape) != 3 and options.changes(channels=0):
         raise InputError(f"--diff-augment is for images, and '{opened.name}' has none; leave it out")
     check_form(options.model, opened, most=64)
     return opened
