@@ -71,7 +71,9 @@ def _new_task(options: GanOptions, facts: Any, shares: list[float]) -> Gan:
         if options.normalized:
             normalize_spectra(discriminator)
     changes = options.changes(shape[0] if images else 0)
-    rules = Rules(options.loss, options.critic_steps, options.penalty, options.calm, changes, options.discriminator_lr)
+    rules = Rules(
+        options.loss, options.critic_steps, options.penalty, options.calm(images), changes, options.discriminator_lr
+    )
     return Gan(
         generator, discriminator, options.latent, shape, rules, classes, shares if classes else (),
         () if images else mean, () if images else std,
