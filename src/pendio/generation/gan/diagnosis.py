@@ -25,6 +25,9 @@ _SURE = 0.98
 _NEARLY_SURE = 0.9
 _FADED = 0.05
 _WORSE = 3.0
+_SINCE = 15
+"""Epochs since the best, before which a game that has just begun may be on its way up again."""
+
 _LEARNT = 0.7
 _COPIED = 0.5
 _OBEYED = 0.8
@@ -96,7 +99,7 @@ def _past_its_best(history: Sequence[Mapping[str, Any]]) -> Diagnosis | None:
     best = min(history, key=lambda record: float(record["val_kernel"]))
     first, last, least = float(history[0]["val_kernel"]), _late(history, "val_kernel"), float(best["val_kernel"])
     # Near its best the distance is mostly the chance of which examples were held out.
-    if last < _WORSE * max(least, 0.02 * first):
+    if last < _WORSE * max(least, 0.02 * first) or history[-1]["epoch"] - best["epoch"] < _SINCE:
         return None
     return Diagnosis(
         "past-its-best",
