@@ -121,6 +121,17 @@ def test_samples_are_images_that_the_seed_decides(likelihood):
     assert torch.allclose(sample(0, 0.0), task.decode(torch.zeros(5, 3)))
 
 
+def test_sampled_rows_vary_as_the_model_says_rows_do():
+    task = make_vae(Gaussian(0.5, bounded=False), std=[1.0, 10.0, 1.0, 1.0], mean=[0.0, 5.0, 0.0, 0.0])
+    made = task.sample(20_000, generator=torch.Generator().manual_seed(0))
+    weights = task.decoder.weight.detach()
+    # A linear VAE is probabilistic principal component analysis: Cov x = WWᵀ + σ²I.
+    expected = torch.diag(weights @ weights.T) + 0.25
+    torch.testing.assert_close(made.var(0) / torch.tensor([1.0, 100.0, 1.0, 1.0]), expected, rtol=0.05, atol=0)
+    cold = task.sample(5, generator=torch.Generator().manual_seed(0), temperature=0.0)
+    assert torch.allclose(cold, task.decode(torch.zeros(5, 2)), atol=1e-5)
+
+
 def test_no_class_can_be_asked_for():
     with pytest.raises(InputError, match="learns without labels"):
         make_vae().sample(2, generator=torch.Generator(), labels=torch.tensor([0, 1]))

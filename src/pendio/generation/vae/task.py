@@ -230,12 +230,14 @@ class Vae(Task):
         device = next(self.parameters()).device
         return temperature * torch.randn(count, *self.latent, generator=generator).to(device)
 
+    @torch.no_grad()
     def sample(
         self, count: int, *, generator: torch.Generator, labels: Tensor | None = None, temperature: float = 1.0
     ) -> Tensor:
-        """Examples ``(count, *shape)``: the means of codes drawn from the second stage, or from the prior without one.
+        """Examples ``(count, *shape)`` of codes drawn from the second stage, or from the prior without one.
 
-        See :meth:`pendio.generation.making.Maker.sample`.
+        Images are the means of their codes, for nobody wants to see the noise of pixels; rows are drawn from p(x|z), so that
+        they vary as the data do. See :meth:`pendio.generation.making.Maker.sample`.
 
         Raises:
             InputError: classes are asked for, or training stopped before the second stage was fitted.
@@ -243,10 +245,17 @@ class Vae(Task):
         if labels is not None:
             raise InputError("a VAE learns without labels, so that no class can be asked of it; leave the class out")
         if self.second_stage is None:
-            return self.decode(self.prior_codes(count, generator, temperature))
-        if not self.second_stage.fitted:
+            codes = self.prior_codes(count, generator, temperature)
+        elif self.second_stage.fitted:
+            codes = self.second_stage.sample(count, generator, temperature)
+        else:
             raise InputError("training stopped before the second stage was fitted; go on with --resume")
-        return self.decode(self.second_stage.sample(count, generator, temperature))
+        made = self.decode(codes)
+        if self.is_image:
+            return made
+        noise = torch.randn(made.shape, generator=generator).to(made)
+        deviation = temperature * self.likelihood.variance(made).sqrt()
+        return self.restore(self.prepare(made) + deviation * noise)
 
     def pictures(self) -> dict[str, bytes]:
         """Samples of the prior, and held-out images above their reconstructions; nothing of tables."""
