@@ -122,6 +122,13 @@ def a_gaussian_is_drawn_with_its_variances_as_deviations(patch):
     patch.setattr(Gaussian, "sample", sample)
 
 
+def the_best_guess_is_a_little_too_small(patch):
+    from pendio.exact.worlds import Gaussian
+
+    original = Gaussian.__call__
+    patch.setattr(Gaussian, "__call__", lambda self, values, level: 0.97 * original(self, values, level))
+
+
 def only_the_noisiest_levels_are_learned(patch):
     from pendio.generation.diffusion.task import Diffusion
 
@@ -154,6 +161,7 @@ SABOTAGE = {
     heun_forgets_its_correction: "heun-order",
     heun_takes_the_whole_correction: "heun-mixture",
     a_gaussian_is_drawn_with_its_variances_as_deviations: "diffusion-least-loss",
+    the_best_guess_is_a_little_too_small: "diffusion-least-loss",
     only_the_noisiest_levels_are_learned: "diffusion-learned",
     mirrored_noise_is_not_what_was_added: "diffusion-learned",
     fresh_noise_is_not_taken_from_the_kept: "ddim-marginals",

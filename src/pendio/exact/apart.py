@@ -45,25 +45,22 @@ def told_apart(
     Args:
         denoiser: of values in the world's units, such as a trained :class:`NetworkDenoiser` of data with mean 0 and
             variance 1.
-        world: where its data come from.
+        world: where its data come from; like the denoiser, on the CPU.
         path: of the deterministic sampler, from noise to clean; errors of x̂₀ are measured at its levels but the last.
         count: examples, at each level.
         seed: of examples and noise.
     """
     generator = torch.Generator().manual_seed(seed)
-    clean = world.sample(count, generator)
-
-    def noise() -> Tensor:
-        return torch.randn(clean.shape, generator=generator, dtype=clean.dtype)
-
     losses, networks, totals = [], [], []
     for level in path[:-1]:
-        values = level.signal * clean + level.noise * noise()
+        clean = world.sample(count, generator)
+        noise = torch.randn(clean.shape, generator=generator, dtype=clean.dtype)
+        values = level.signal * clean + level.noise * noise
         best, found = world(values, level), denoiser(values, level)
         losses.append(_squared(best - clean))
         networks.append(_squared(found - best))
         totals.append(_squared(found - clean))
-    start = noise()
+    start = torch.randn(clean.shape, generator=generator, dtype=clean.dtype)
     exact = samplers.run("heun", world, start, _finer(path))
     best, made = (samplers.run("deterministic", by, start, path) for by in (world, denoiser))
     loss, network, total = (sum(values) / len(values) for values in (losses, networks, totals))

@@ -30,7 +30,7 @@ def make_task(classes=(), predict="velocity", schedule="cosine", shape=(1, 8, 8)
 def moons_run(tmp_path_factory):
     """Moons, each told apart, learned in a few seconds."""
     out = tmp_path_factory.mktemp("session") / "moons"
-    options = {"data": "moons", "conditional": True, "width": 8, "epochs": 30, "lr": 4e-3, "batch": 128}
+    options = {"data": "moons", "conditional": True, "width": 8, "epochs": 20, "lr": 4e-3, "batch": 128}
     return train_diffusion(DiffuseOptions.of({**options, "out": str(out)}), progress=False)
 
 

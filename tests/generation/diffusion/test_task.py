@@ -54,6 +54,47 @@ def test_several_draws_change_the_loss_by_less_noise_alone():
     assert float(pairs.std()) < float(once.std()) / 4
 
 
+def test_each_noise_meets_an_example_at_a_level_and_so_does_its_negative(monkeypatch):
+    task, seen = make_task(shape=(2,)), []
+    task.draws = 4
+    original = task.noised
+
+    def noised(values, noise, numbers):
+        seen.append((values, noise, numbers))
+        return original(values, noise, numbers)
+
+    monkeypatch.setattr(task, "noised", noised)
+    losses(task, batch(5, (2,)), times=1)
+    values, noise, numbers = seen[0]
+    assert len(values) == 20
+    assert torch.equal(values[:10], values[10:])
+    assert torch.equal(numbers[:10], numbers[10:])
+    assert torch.equal(noise[:10], -noise[10:])
+    assert not torch.equal(noise[:5], noise[5:10])
+    # Spread over the schedule as evenly as ten can be.
+    gaps = numbers[:10].sort().values.diff()
+    assert (int(gaps.min()), int(gaps.max())) == (100, 100) or set(gaps.tolist()) <= {99, 100, 101}
+
+
+def test_rows_are_measured_at_many_levels_by_noise_of_variance_one(monkeypatch):
+    task, seen = make_task(shape=(2,)), []
+    original = task.errors
+
+    def errors(batch, numbers, draw):
+        seen.append((numbers[0].item(), task.noise_for(batch.indices, "cpu", draw)[0]))
+        return original(batch, numbers, draw)
+
+    monkeypatch.setattr(task, "errors", errors)
+    with torch.no_grad():
+        task.measure(batch(3, (2,)))
+    levels, noises = zip(*seen, strict=True)
+    assert len(set(levels)) == 32
+    assert len({tuple(noise.tolist()) for noise in noises}) == 16
+    everything = task.noise_for(torch.arange(8192), "cpu")
+    torch.testing.assert_close(everything.square().mean(0), torch.ones(2))
+    assert torch.equal(task.noise_for(torch.arange(9), "cpu", 1), -task.noise_for(torch.arange(9), "cpu", 0))
+
+
 def test_every_draw_of_an_example_knows_its_class(monkeypatch):
     task = make_task("abc", predict="image", shape=(2,))
     task.draws, task.label_dropout = 4, 0.0

@@ -30,10 +30,10 @@ def test_each_game_has_what_keeps_its_discriminator_smooth():
     assert (GanOptions(loss="wasserstein").penalty, GanOptions(loss="wasserstein").normalized) == (10.0, False)
     assert (GanOptions(loss="hinge").penalty, GanOptions(loss="hinge").normalized) == (0.0, True)
     games = ("minimax", "non-saturating", "hinge", "wasserstein")
-    assert [GanOptions(loss=game).calm(images=True) for game in games] == [1, 1, 0, 0]
-    assert [GanOptions(loss=game).calm(images=False) for game in games] == [0.02, 0.02, 0, 0]
+    assert [GanOptions(loss=game).r1_weight(images=True) for game in games] == [1, 1, 0, 0]
+    assert [GanOptions(loss=game).r1_weight(images=False) for game in games] == [0.02, 0.02, 0, 0]
     chosen = (GanOptions(gradient_penalty=1.0), GanOptions(loss="hinge", r1=2.0), GanOptions(r1=0.0))
-    assert [options.calm(images=True) for options in chosen] == [0, 2, 0]
+    assert [options.r1_weight(images=True) for options in chosen] == [0, 2, 0]
     own = GanOptions(loss="wasserstein", gradient_penalty=1.0, spectral_norm=True)
     assert (own.penalty, own.normalized) == (1.0, True)
 

@@ -12,6 +12,7 @@ from pendio.errors import InputError
 from pendio.generation.gan import recipe
 from pendio.generation.gan.options import GanOptions
 from pendio.generation.gan.recipe import load_gan, open_data, run_options, train_gan
+from pendio.generation.gan.task import Rules
 from pendio.runs.run import Run
 
 from .conftest import QUICK
@@ -52,6 +53,24 @@ def play(out, **options):
     task = recipe._new_task(options, data.describe(), [0.5, 0.5])
     before = {name: value.clone() for name, value in task.state_dict().items()}
     return before, fit(task, data, options.plan, out, options.resume, progress=False)
+
+
+def test_the_rules_suit_the_data():
+    def rules(shape, **options):
+        facts = {"shape": shape, "mean": [0.0] * shape[0], "std": [1.0] * shape[0], "classes": []}
+        return recipe._new_task(GanOptions.of(options), facts, []).rules
+
+    everything = ("color", "translation", "cutout")
+    assert rules((1, 8, 8)) == Rules(r1=1.0, changes=("translation",))
+    assert rules((3, 8, 8)) == Rules(r1=1.0, changes=everything)
+    assert rules((2,)) == Rules(r1=0.02)
+    assert rules((3, 8, 8), loss="wasserstein") == Rules(game="wasserstein", penalty=10.0, changes=everything)
+
+
+def test_a_game_with_a_penalty_can_be_compiled(archive, tmp_path):
+    before, run = play(tmp_path / "run", data=archive, steps=1, compile=True, model="dense")
+    assert run.history()
+    assert any(not torch.equal(value, run.weights("last")[name]) for name, value in before.items())
 
 
 @pytest.mark.parametrize("rules", [{"loss": "minimax"}, {"loss": "hinge"}, {"loss": "wasserstein", "critic_steps": 2},

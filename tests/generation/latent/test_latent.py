@@ -131,6 +131,10 @@ def test_of_a_wider_target_a_map_is_compared_with_what_so_few_dimensions_hold(da
     assert found.cut == pytest.approx(float((kept - held).square().mean()), rel=1e-4)
     assert found.cut_ratio == pytest.approx(found.mapped / found.cut)
     assert found.mapped > found.cut
+    few = study_map(Narrow(0, 5), Linear(1), data, sizes=[6], choice="random")
+    assert few.errors[0].cut_ratio > 1.5
+    assert "times the target's own error in 5 dimensions" in few.warning
+    assert study_map(Narrow(0, 5), Linear(1), data, sizes=[20]).warning == ""
 
 
 def test_a_target_that_is_no_wider_is_not_cut(data):

@@ -26,7 +26,7 @@ _STEPS = 50
 _CHUNK, _CHUNK_OF_ROWS = 128, 4096
 """Examples that are made at once: images, rows of numbers."""
 
-_BANK = 256
+_BANK, _BANK_FOR_ROWS = 256, 8192
 """Draws of noise for measuring: the same example meets the same noise at every evaluation."""
 
 _LOOKS, _LOOKS_AT_ROWS = 2, 32
@@ -123,11 +123,18 @@ class Diffusion(Task):
         return (numbers, noise) if pairs == 1 else (numbers.repeat(2), torch.cat([noise, -noise]))
 
     def noise_for(self, indices: Tensor, device: torch.device, draw: int = 0) -> Tensor:
-        """The noise that examples are measured with, whatever batch they come in; another for each ``draw``."""
+        """The noise that examples are measured with, whatever batch they come in; another for each ``draw``.
+
+        For rows, of few numbers each, it has the variance 1 exactly, and odd draws are the negatives of even ones.
+        """
+        images = len(self.shape) == 3
         if self._bank is None:
             generator = torch.Generator().manual_seed(0)
-            self._bank = torch.randn(_BANK, *self.shape, generator=generator)
-        return self._bank[(indices.cpu() + _STRIDE * draw) % _BANK].to(device)
+            self._bank = torch.randn(_BANK if images else _BANK_FOR_ROWS, *self.shape, generator=generator)
+            if not images:
+                self._bank /= self._bank.square().mean(0).sqrt()
+        noise = self._bank[(indices.cpu() + _STRIDE * (draw // 2)) % len(self._bank)].to(device)
+        return -noise if draw % 2 else noise
 
     def errors(self, batch: Any, numbers: Tensor, draw: int = 0) -> tuple[Tensor, Tensor]:
         """Squared errors of a batch at levels ``numbers``, means of each example: of what is predicted, and of x̂₀."""
@@ -148,6 +155,7 @@ class Diffusion(Task):
         looks = _LOOKS if len(self.shape) == 3 else _LOOKS_AT_ROWS
         for look in range(looks):
             numbers = ((first + look / looks) % 1 * total).long()
+            # Each noise is met at two levels.
             losses, errors = self.errors(batch, numbers, look // 2)
             trivial = self.levels[2, numbers].square()
             self.sums += torch.stack([losses.sum(), errors.sum(), trivial.sum(), losses.new_tensor(len(losses))])

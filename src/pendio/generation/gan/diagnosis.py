@@ -5,17 +5,18 @@ The rules of all tasks are not asked: losses of a game do not fall, for each pla
 
 from collections.abc import Mapping, Sequence
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pendio.data.examples import Data
 from pendio.generation.gan.coverage import GanProbe, probe
+from pendio.generation.gan.options import usual_changes
 from pendio.runs.diagnosis import Diagnosis, Evidence, LayerStep
 from pendio.runs.run import Run
 
 if TYPE_CHECKING:
     from pendio.generation.gan.task import Gan
 
-__all__ = ["diagnose_all", "diagnose_gan", "diagnose_gan_curves", "diagnose_made"]
+__all__ = ["Restraint", "diagnose_all", "diagnose_gan", "diagnose_gan_curves", "diagnose_made"]
 
 _LATE = 5
 """Evaluations at the end that are looked at."""
@@ -25,32 +26,57 @@ _SURE = 0.98
 _NEARLY_SURE = 0.9
 _FADED = 0.05
 _WORSE = 3.0
+_YOUNG = 10
+"""Epochs in which a game is so young that one better than those after it may be chance."""
+
 _SINCE = 15
-"""Epochs since the best, before which a game that has just begun may be on its way up again."""
 
 _LEARNT = 0.7
 _COPIED = 0.5
 _OBEYED = 0.8
 
 
+class Restraint(NamedTuple):
+    """What holds the discriminator back.
+
+    Attributes:
+        r1: γ of the penalty at real examples.
+        changes: of differentiable augmentation.
+        channels: of the images; 0 of rows.
+    """
+
+    r1: float
+    changes: tuple[str, ...]
+    channels: int
+
+    @property
+    def more(self) -> str:
+        """Options that hold it back more: augmentation that suits the data and is missing, and a larger penalty."""
+        usual = usual_changes(self.channels)
+        augment = f"--diff-augment {','.join(usual)} " if {*usual} - {*self.changes} else ""
+        return f"{augment}--r1 {5 * self.r1 if self.r1 else 1.0 if self.channels else 0.02:g}"
+
+
 def diagnose_gan(run: Run, task: "Gan", data: Data) -> list[Diagnosis]:
     """What went wrong, by a run's curves and by what its best weights make; empty where nothing did."""
-    return diagnose_all(Evidence(run.history(), run.layers()), probe(task, data))
+    return diagnose_all(Evidence(run.history(), run.layers()), probe(task, data), task.restraint)
 
 
-def diagnose_all(evidence: Evidence, seen: GanProbe) -> list[Diagnosis]:
+def diagnose_all(evidence: Evidence, seen: GanProbe, restraint: Restraint) -> list[Diagnosis]:
     """What curves and examples tell; what both tell is told once."""
-    found = diagnose_gan_curves(evidence)
+    found = diagnose_gan_curves(evidence, restraint)
     told = {one.kind for one in found}
-    return found + [one for one in diagnose_made(seen) if one.kind not in told]
+    return found + [one for one in diagnose_made(seen, restraint) if one.kind not in told]
 
 
-def diagnose_gan_curves(evidence: Evidence) -> list[Diagnosis]:
+def diagnose_gan_curves(evidence: Evidence, restraint: Restraint) -> list[Diagnosis]:
     """What a run's curves and gradients tell, while it goes on or after its end; empty where nothing went wrong."""
     history = [record for record in evidence.history if "val_diversity" in record]
     if len(history) < _LATE:
         return []
-    causes = (_overpowering(history, evidence.layers), _collapse(history), _past_its_best(history))
+    causes = (
+        _overpowering(history, evidence.layers, restraint), _collapse(history), _past_its_best(history, restraint)
+    )  # fmt: skip
     return [one for one in causes if one is not None]
 
 
@@ -59,7 +85,7 @@ def _late(history: Sequence[Mapping[str, Any]], name: str) -> float:
 
 
 def _overpowering(
-    history: Sequence[Mapping[str, Any]], layers: Sequence[Mapping[str, LayerStep]]
+    history: Sequence[Mapping[str, Any]], layers: Sequence[Mapping[str, LayerStep]], restraint: Restraint
 ) -> Diagnosis | None:  # fmt: skip
     accuracy = _late(history, "val_accuracy")
     gradients = [value for value in map(_gradient, layers) if value > 0]
@@ -72,7 +98,7 @@ def _overpowering(
         f"it tells {accuracy:.1%} of made and held-out examples apart; the generator's gradient is {faded:.2g} of its "
         "largest",
         "a loss that does not saturate, a smoother or slower discriminator, and augmentation of what it sees",
-        "--loss non-saturating --spectral-norm --r1 5 --discriminator-lr 0.5 --diff-augment color,translation,cutout",
+        f"--loss non-saturating --spectral-norm --discriminator-lr 0.5 {restraint.more}",
     )
 
 
@@ -95,24 +121,26 @@ def _collapse(history: Sequence[Mapping[str, Any]]) -> Diagnosis | None:
     )
 
 
-def _past_its_best(history: Sequence[Mapping[str, Any]]) -> Diagnosis | None:
+def _past_its_best(history: Sequence[Mapping[str, Any]], restraint: Restraint) -> Diagnosis | None:
     best = min(history, key=lambda record: float(record["val_kernel"]))
     first, last, least = float(history[0]["val_kernel"]), _late(history, "val_kernel"), float(best["val_kernel"])
     # Near its best the distance is mostly the chance of which examples were held out.
-    if last < _WORSE * max(least, 0.02 * first) or history[-1]["epoch"] - best["epoch"] < _SINCE:
+    if last < _WORSE * max(least, 0.02 * first):
+        return None
+    if best["epoch"] <= _YOUNG and history[-1]["epoch"] - best["epoch"] < _SINCE:
         return None
     return Diagnosis(
         "past-its-best",
         "What is made got worse again while training went on; the weights that were best are kept.",
         f"the kernel distance was {least:.3g} after {best['epoch']} epochs and {last:.3g} at the end",
         "a lower rate that falls, an averaged generator, a calmer discriminator",
-        "--lr 5e-4 --schedule linear --average ema --r1 5",
+        f"--lr 5e-4 --schedule linear --average ema {restraint.more}",
     )
 
 
-def diagnose_made(seen: GanProbe) -> list[Diagnosis]:
+def diagnose_made(seen: GanProbe, restraint: Restraint) -> list[Diagnosis]:
     """What the examples that the best weights make tell, and what the discriminator says of them."""
-    causes = (_missing(seen), _alike(seen), _by_heart(seen), _copies(seen), _disobedient(seen))
+    causes = (_missing(seen), _alike(seen), _by_heart(seen, restraint), _copies(seen, restraint), _disobedient(seen))
     return [one for one in causes if one is not None]
 
 
@@ -143,27 +171,27 @@ def _alike(seen: GanProbe) -> Diagnosis | None:
     )
 
 
-def _by_heart(seen: GanProbe) -> Diagnosis | None:
+def _by_heart(seen: GanProbe, restraint: Restraint) -> Diagnosis | None:
     if seen.overfitting < _LEARNT or seen.accuracy < 0.6:
         return None
     return Diagnosis(
         "discriminator-overfitting",
         "The discriminator knows its training examples by heart, and takes new ones for made.",
         f"held-out examples lie {seen.overfitting:.0%} of the way from training examples to made ones in its mean logits",
-        "more data, or augmentation of what it sees",
-        "--diff-augment color,translation,cutout --r1 5",
+        "more data, or a calmer discriminator",
+        restraint.more,
     )
 
 
-def _copies(seen: GanProbe) -> Diagnosis | None:
+def _copies(seen: GanProbe, restraint: Restraint) -> Diagnosis | None:
     if seen.copied > _COPIED:
         return None
     return Diagnosis(
         "copies",
         "The generator copies training examples instead of making new ones.",
         f"what is made lies {seen.copied:.0%} as far from its nearest training example as held-out examples do",
-        "more data, a smaller generator, augmentation of what the discriminator sees",
-        "--width 8 --diff-augment color,translation,cutout",
+        "more data, a smaller generator, a calmer discriminator",
+        f"--width 8 {restraint.more}",
     )
 
 

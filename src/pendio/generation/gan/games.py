@@ -71,9 +71,12 @@ def gradient_penalties(judge: Judge, real: Tensor, made: Tensor, shares: Tensor)
 
 def r1_penalties(judge: Judge, real: Tensor) -> Tensor:
     """‖∇D(x)‖² of each real example, ``(N,)`` (Mescheder et al., 2018)."""
-    return _slopes(judge, real).square().sum(1)
+    penalties: Tensor = _slopes(judge, real).square().sum(1)
+    return penalties
 
 
+# Compiled graphs cannot be differentiated twice: `--compile` leaves this part as it is.
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def _slopes(judge: Judge, places: Tensor) -> Tensor:
     """∇D at ``places``, ``(N, values)``, which can be differentiated again."""
     places = places.detach().requires_grad_()

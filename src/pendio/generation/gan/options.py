@@ -10,7 +10,7 @@ from pendio.errors import InputError, did_you_mean
 from pendio.generation.options import ExampleOptions
 from pendio.options import check_types, flag
 
-__all__ = ["CHANGES", "Game", "GanOptions", "GanPlan"]
+__all__ = ["CHANGES", "Game", "GanOptions", "GanPlan", "usual_changes"]
 
 Game = Literal["minimax", "non-saturating", "hinge", "wasserstein"]
 
@@ -18,6 +18,14 @@ CHANGES = ("color", "translation", "cutout")
 """What differentiable augmentation can change, in the order in which it does."""
 
 _INFINITE = float("inf")
+
+
+def usual_changes(channels: int) -> tuple[str, ...]:
+    """What is changed where nobody chose: of rows nothing, and of images everything, but of grey ones the place alone.
+
+    Brightness, and what is cut out, are much of what a grey image shows.
+    """
+    return {0: (), 1: ("translation",)}.get(channels, CHANGES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +97,7 @@ class GanOptions(ExampleOptions):
     """Weight λ of (‖∇D‖ − 1)² between real and made; by default 10 in wasserstein, and 0 elsewhere."""
 
     r1: float | None = None
-    """Weight γ of γ/2·‖∇D‖² at real examples; by default 1, or 0.02 for tables, in minimax and non-saturating, else 0."""
+    """Weight γ of γ/2·‖∇D‖² at real examples; by default 1, of tables 0.02, and 0 in hinge or with another penalty."""
 
     spectral_norm: bool | None = None
     """Divide the discriminator's kernels by their largest singular values; by default in hinge alone."""
@@ -118,13 +126,10 @@ class GanOptions(ExampleOptions):
                 raise InputError(f"unknown change '{change}' in --diff-augment: {did_you_mean(change, CHANGES)}")
 
     def changes(self, channels: int) -> tuple[str, ...]:
-        """What differentiable augmentation changes, of images of so many channels, or of none.
-
-        By default everything; of grey images the place alone: brightness and what is cut out are much of what they show.
-        """
+        """What differentiable augmentation changes, of images of so many channels, or of rows, which have none."""
         if self.diff_augment is not None:
             return tuple(name.strip() for name in self.diff_augment.split(",") if name.strip() not in ("", "none"))
-        return {0: (), 1: ("translation",)}.get(channels, CHANGES)
+        return usual_changes(channels)
 
     @property
     def penalty(self) -> float:
@@ -133,7 +138,7 @@ class GanOptions(ExampleOptions):
             return self.gradient_penalty
         return 10.0 if self.loss == "wasserstein" else 0.0
 
-    def calm(self, images: bool) -> float:
+    def r1_weight(self, images: bool) -> float:
         """γ of the penalty at real examples: rows of few numbers lie close together, and D must be steeper between them."""
         if self.r1 is not None:
             return self.r1

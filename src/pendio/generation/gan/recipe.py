@@ -72,8 +72,9 @@ def _new_task(options: GanOptions, facts: Any, shares: list[float]) -> Gan:
             normalize_spectra(discriminator)
     changes = options.changes(shape[0] if images else 0)
     rules = Rules(
-        options.loss, options.critic_steps, options.penalty, options.calm(images), changes, options.discriminator_lr
-    )
+        options.loss, options.critic_steps, penalty=options.penalty, r1=options.r1_weight(images), changes=changes,
+        discriminator_lr=options.discriminator_lr,
+    )  # fmt: skip
     return Gan(
         generator, discriminator, options.latent, shape, rules, classes, shares if classes else (),
         () if images else mean, () if images else std,

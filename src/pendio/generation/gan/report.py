@@ -50,7 +50,7 @@ def write_report(run: Run, task: Gan, data: Data) -> None:
     reached = f"{len(seen.classes) - len(seen.missing)} of {len(seen.classes)} classes are made" if seen.classes else (
         f"diversity {seen.diversity:.2f} of the data's")  # fmt: skip
     subtitle = f"{data.name}: {reached}; kernel distance {metrics['kernel']:.3g}"
-    ending = closing(run, pictures, diagnose=lambda evidence: diagnose_all(evidence, seen))
+    ending = closing(run, pictures, diagnose=lambda evidence: diagnose_all(evidence, seen, task.restraint))
     labels = "" if task.classes else ", their labels unused in training"
     write_page(run.folder / REPORT, run.folder.name, subtitle, [results, use, about_data(data, labels), *ending])
 

@@ -12,7 +12,7 @@ from torchmetrics import CatMetric
 from pendio.descent.task import Loss, Player, Task
 from pendio.errors import InputError
 from pendio.generation.gan.augmentation import augmented
-from pendio.generation.gan.diagnosis import diagnose_gan_curves
+from pendio.generation.gan.diagnosis import Restraint, diagnose_gan_curves
 from pendio.generation.gan.features import Components, spread
 from pendio.generation.gan.games import discriminator_losses, generator_losses, gradient_penalties, r1_penalties
 from pendio.generation.gan.inversion import inverted
@@ -101,6 +101,11 @@ class Gan(Task):
     def is_image(self) -> bool:
         """Whether an example is an image."""
         return len(self.shape) == 3
+
+    @property
+    def restraint(self) -> Restraint:
+        """What holds the discriminator back."""
+        return Restraint(self.rules.r1, self.rules.changes, self.shape[0] if self.is_image else 0)
 
     # The game
 
@@ -226,7 +231,7 @@ class Gan(Task):
 
     def diagnose(self, evidence: Evidence) -> list[Diagnosis]:
         """What went wrong, as far as curves and gradients tell."""
-        return diagnose_gan_curves(evidence)
+        return diagnose_gan_curves(evidence, self.restraint)
 
     # What it is for
 

@@ -19,10 +19,10 @@ __all__ = ["Choice", "MapError", "Mapping", "check_same_data", "study_map"]
 Choice = Literal["random", "d-optimal"]
 
 _NOTHING = 1e-5
-"""Share of the examples' variance, below which an error is one of rounding."""
+"""Share of the examples' variance below which an error is one of rounding: to 256 greys, digits lose about as much."""
 
 _MUCH = 1.5
-"""Times the target's own error that a mapped reconstruction may have."""
+"""Times the target's own error, in as many dimensions, that a mapped reconstruction may have."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class MapError:
 
     Attributes:
         support: examples it was fitted on.
-        source: R, of the source's own reconstruction.
+        source: R, of the source's own reconstruction; 0 where that differs by rounding alone.
         latent: L, of the mapped codes: 0 is exact, 1 as good as the mean.
         mapped: M, of what the target makes of mapped codes.
-        own: of the target's own reconstruction; 0 where that differs by rounding alone.
+        own: of the target's own reconstruction; 0 as above.
         cut: of the target's own, of codes cut to as many principal components as the source has dimensions. What a linear
             map reaches of the target's space has no more: so M is fairly measured where the target's codes are wider, and
             where it loses nothing by itself.
@@ -136,7 +136,7 @@ def study_map(
         codes = fit(held.values)
         mapped = decoded(target, codes)
         errors.append(MapError(
-            size, _error(source_made, held.inputs), float((codes - held_aim).square().mean() / spread.clamp(min=1e-12)),
+            size, _lost(source_made, held.inputs), float((codes - held_aim).square().mean() / spread.clamp(min=1e-12)),
             _error(mapped, held.inputs), own_error, cut_error,
         ))  # fmt: skip
     return Mapping(tuple(errors), fit, held.inputs, source_made, mapped, own, _warning(errors[-1], width))
@@ -169,7 +169,7 @@ def _warning(last: MapError, width: int) -> str:
     if last.support <= width:
         return (f"the support of {last.support} examples is too small to tell all {width} dimensions of the source "
                 f"apart; take --support {4 * width}")  # fmt: skip
-    if last.ratio is not None and last.ratio > _MUCH and last.support < 4 * width:
-        return (f"mapped reconstructions have {last.ratio:.2f} times the target's own error: the support of "
-                f"{last.support} may be too small; take --support {4 * width}")  # fmt: skip
+    if last.cut_ratio is not None and last.cut_ratio > _MUCH and last.support < 4 * width:
+        return (f"mapped reconstructions have {last.cut_ratio:.2f} times the target's own error in {width} dimensions: the "
+                f"support of {last.support} may be too small; take --support {4 * width}")  # fmt: skip
     return ""

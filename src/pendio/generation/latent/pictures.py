@@ -13,6 +13,9 @@ from pendio.pictures.tiles import tiled
 
 __all__ = ["draw_codes", "draw_map_errors", "draw_mapping", "plane_codes"]
 
+_APART = 1.05
+"""Two errors whose ratio is less need no line each."""
+
 
 def plane_codes(corners: Tensor, side: int = 9) -> Tensor:
     """Codes ``(side², D)`` of the plane through three codes ``(3, D)``: the first is top left, the second top right and the
@@ -59,6 +62,8 @@ def draw_map_errors(errors: Sequence[MapError]) -> bytes:
     sizes = [error.support for error in errors]
     left.plot(sizes, [error.mapped for error in errors], color=BLUE, marker="o", label="mapped (M)")
     left.axhline(errors[-1].own, color=GREY, linestyle=":", label="target's own")
+    if errors[-1].cut > _APART * errors[-1].own:
+        left.axhline(errors[-1].cut, color=GREY, linestyle="-.", label="target's own, codes cut")
     left.axhline(errors[-1].source, color=ORANGE, linestyle="--", label="source's own (R)")
     left.set(ylabel="mean squared error of examples")
     left.legend(frameon=False)
