@@ -28,7 +28,7 @@ def write_report(run: Run, task: Diffusion, data: Data) -> None:
     metrics = evaluate(task, split)
     errors, samples = level_errors(task, data), made(task, data)
     steps = min(_STEPS, len(task.schedule))
-    shown = stages(task, 128 if len(task.shape) == 1 else 10, steps, 5 if len(task.shape) == 1 else _STAGES)
+    shown = stages(task, 500, steps, 5) if len(task.shape) == 1 else stages(task, 10, steps, _STAGES)
     pictures = draw_training(run, "explained") | task.pictures()
     pictures |= {"trajectory": draw_trajectory(*shown), "levels-of-noise": draw_level_errors(errors)}
     run.write_pictures(pictures)
