@@ -37,9 +37,7 @@ class Apart(NamedTuple):
 
 
 @torch.no_grad()
-def told_apart(
-    denoiser: Denoiser, world: World, path: Sequence[Level], count: int = 2000, seed: int = 0,
-) -> Apart:  # fmt: skip
+def told_apart(denoiser: Denoiser, world: World, path: Sequence[Level], count: int = 2000, seed: int = 0) -> Apart:
     """Measure a denoiser in a world that it learned from.
 
     Args:

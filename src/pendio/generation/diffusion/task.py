@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -23,15 +23,24 @@ from pendio.runs.diagnosis import Diagnosis, Evidence
 __all__ = ["Diffusion"]
 
 _STEPS = 50
-_CHUNK, _CHUNK_OF_ROWS = 128, 4096
-"""Examples that are made at once: images, rows of numbers."""
 
-_BANK, _BANK_FOR_ROWS = 256, 8192
-"""Draws of noise for measuring: the same example meets the same noise at every evaluation."""
 
-_LOOKS, _LOOKS_AT_ROWS = 2, 32
-"""Levels at which each held-out image, or row of numbers, is measured. What two models of points differ by is small beside
-what most noises hide."""
+class _Portions(NamedTuple):
+    """How much of what is done at once.
+
+    Attributes:
+        chunk: examples that are made at once.
+        bank: draws of noise for measuring: the same example meets the same noise at every evaluation.
+        looks: levels at which each held-out example is measured.
+    """
+
+    chunk: int
+    bank: int
+    looks: int
+
+
+# What two models of points differ by is small beside what most noises hide: rows are looked at more often.
+_OF_IMAGES, _OF_ROWS = _Portions(128, 256, 2), _Portions(4096, 8192, 32)
 
 _STRIDE = 89
 _GOLDEN = 0.6180339887498949
@@ -74,13 +83,22 @@ class Diffusion(Task):
         self.latent = self.shape
         self.label_dropout = label_dropout
         self.frequencies = torch.tensor([*map(float, frequencies)] or [1.0] * len(self.classes))
-        form = (-1, 1, 1) if len(self.shape) == 3 else (-1,)
+        form = (-1, 1, 1) if self.is_image else (-1,)
         self.register_buffer("mean", torch.tensor([*mean]).view(form))
         self.register_buffer("std", torch.tensor([value or 1.0 for value in std]).view(form))
         angles = schedule.angles
         self.register_buffer("levels", torch.stack([angles, angles.cos(), angles.sin()]).float(), persistent=False)
         self.register_buffer("sums", torch.zeros(4), persistent=False)
         self._bank: Tensor | None = None
+
+    @property
+    def is_image(self) -> bool:
+        """Whether an example is an image."""
+        return len(self.shape) == 3
+
+    @property
+    def _portions(self) -> _Portions:
+        return _OF_IMAGES if self.is_image else _OF_ROWS
 
     # Training
 
@@ -91,7 +109,7 @@ class Diffusion(Task):
     def restored(self, values: Tensor) -> Tensor:
         """The way back: images are clipped to [0, 1] here, and nowhere before."""
         out = values * self.std + self.mean
-        return out.clamp(0, 1) if len(self.shape) == 3 else out
+        return out.clamp(0, 1) if self.is_image else out
 
     def noised(self, values: Tensor, noise: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """x = a·x₀ + b·ε at levels ``numbers`` (from 0 on), with the angle, and a and b to be broadcast."""
@@ -127,11 +145,10 @@ class Diffusion(Task):
 
         For rows, of few numbers each, it has the variance 1 exactly, and odd draws are the negatives of even ones.
         """
-        images = len(self.shape) == 3
         if self._bank is None:
             generator = torch.Generator().manual_seed(0)
-            self._bank = torch.randn(_BANK if images else _BANK_FOR_ROWS, *self.shape, generator=generator)
-            if not images:
+            self._bank = torch.randn(self._portions.bank, *self.shape, generator=generator)
+            if not self.is_image:
                 self._bank /= self._bank.square().mean(0).sqrt()
         noise = self._bank[(indices.cpu() + _STRIDE * (draw // 2)) % len(self._bank)].to(device)
         return -noise if draw % 2 else noise
@@ -152,9 +169,8 @@ class Diffusion(Task):
         """Take in held-out examples, each at some levels and with noise of its own that stay the same."""
         total = self.levels.shape[1]
         first = ((batch.indices.cpu().double() * _GOLDEN) % 1).float().to(self.levels.device)
-        looks = _LOOKS if len(self.shape) == 3 else _LOOKS_AT_ROWS
-        for look in range(looks):
-            numbers = ((first + look / looks) % 1 * total).long()
+        for look in range(self._portions.looks):
+            numbers = ((first + look / self._portions.looks) % 1 * total).long()
             # Each noise is met at two levels.
             losses, errors = self.errors(batch, numbers, look // 2)
             trivial = self.levels[2, numbers].square()
@@ -183,8 +199,7 @@ class Diffusion(Task):
     @torch.no_grad()
     def pictures(self) -> dict[str, bytes]:
         """Samples of the deterministic sampler in ten steps, the same noise at every evaluation."""
-        rows = len(self.shape) == 1
-        count = 500 if rows else _SHOWN
+        count = _SHOWN if self.is_image else 500
         labels = torch.arange(count) % len(self.classes) if self.classes else None
         steps = min(_SHOWN_STEPS, len(self.schedule))
         made = self.sample(count, generator=torch.Generator().manual_seed(0), labels=labels, steps=steps)
@@ -241,7 +256,7 @@ class Diffusion(Task):
         noise = (torch.randn(count, *self.shape, generator=generator) * temperature).to(device)
         draw = gaussian(generator, device)
         made = []
-        chunk = _CHUNK if len(self.shape) == 3 else _CHUNK_OF_ROWS
+        chunk = self._portions.chunk
         for place in range(0, count, chunk):
             part = noise[place : place + chunk]
             chosen = None if labels is None else labels[place : place + chunk].to(device)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pendio.data.examples import Data
 from pendio.generation.gan.coverage import GanProbe, probe
-from pendio.generation.gan.options import usual_changes
+from pendio.generation.gan.options import usual_changes, usual_r1
 from pendio.runs.diagnosis import Diagnosis, Evidence, LayerStep
 from pendio.runs.run import Run
 
@@ -30,6 +30,7 @@ _YOUNG = 10
 """Epochs in which a game is so young that one better than those after it may be chance."""
 
 _SINCE = 15
+"""Epochs since such a best after which it is no chance any more."""
 
 _LEARNT = 0.7
 _COPIED = 0.5
@@ -54,7 +55,7 @@ class Restraint(NamedTuple):
         """Options that hold it back more: augmentation that suits the data and is missing, and a larger penalty."""
         usual = usual_changes(self.channels)
         augment = f"--diff-augment {','.join(usual)} " if {*usual} - {*self.changes} else ""
-        return f"{augment}--r1 {5 * self.r1 if self.r1 else 1.0 if self.channels else 0.02:g}"
+        return f"{augment}--r1 {5 * self.r1 if self.r1 else usual_r1(self.channels > 0):g}"
 
 
 def diagnose_gan(run: Run, task: "Gan", data: Data) -> list[Diagnosis]:
@@ -97,7 +98,7 @@ def _overpowering(
         "The discriminator overpowers the generator: it is sure of every example, and what it says no longer helps.",
         f"it tells {accuracy:.1%} of made and held-out examples apart; the generator's gradient is {faded:.2g} of its "
         "largest",
-        "a loss that does not saturate, a smoother or slower discriminator, and augmentation of what it sees",
+        "a loss that does not saturate, a smoother, slower or calmer discriminator",
         f"--loss non-saturating --spectral-norm --discriminator-lr 0.5 {restraint.more}",
     )
 

@@ -10,7 +10,7 @@ from pendio.errors import InputError, did_you_mean
 from pendio.generation.options import ExampleOptions
 from pendio.options import check_types, flag
 
-__all__ = ["CHANGES", "Game", "GanOptions", "GanPlan", "usual_changes"]
+__all__ = ["CHANGES", "Game", "GanOptions", "GanPlan", "usual_changes", "usual_r1"]
 
 Game = Literal["minimax", "non-saturating", "hinge", "wasserstein"]
 
@@ -26,6 +26,11 @@ def usual_changes(channels: int) -> tuple[str, ...]:
     Brightness, and what is cut out, are much of what a grey image shows.
     """
     return {0: (), 1: ("translation",)}.get(channels, CHANGES)
+
+
+def usual_r1(images: bool) -> float:
+    """γ of the penalty at real examples that suits them: rows of few numbers lie close together, and D must be steeper."""
+    return 1.0 if images else 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,12 +144,12 @@ class GanOptions(ExampleOptions):
         return 10.0 if self.loss == "wasserstein" else 0.0
 
     def r1_weight(self, images: bool) -> float:
-        """γ of the penalty at real examples: rows of few numbers lie close together, and D must be steeper between them."""
+        """γ of the penalty at real examples; by default what is usual, in games that have nothing else to calm them."""
         if self.r1 is not None:
             return self.r1
         if self.loss not in ("minimax", "non-saturating") or self.penalty:
             return 0.0
-        return 1.0 if images else 0.02
+        return usual_r1(images)
 
     @property
     def normalized(self) -> bool:

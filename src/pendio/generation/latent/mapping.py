@@ -152,7 +152,8 @@ def _cut(known: Tensor, codes: Tensor, dimensions: int) -> Tensor:
     if dimensions >= codes.shape[1]:
         return codes
     ways, _ = principal_directions(known, dimensions)
-    return known.mean(0) + (codes - known.mean(0)) @ ways.T @ ways
+    mean = known.mean(0)
+    return mean + (codes - mean) @ ways.T @ ways
 
 
 def _error(made: Tensor, real: Tensor) -> float:

@@ -210,9 +210,12 @@ class Vae(Task):
     @torch.no_grad()
     def decode(self, codes: Tensor) -> Tensor:
         """The mean examples ``(N, *shape)`` of codes: images in [0, 1], rows in the data's own units."""
+        return self.restore(self._means(codes))
+
+    def _means(self, codes: Tensor) -> Tensor:
+        """E[x|z] ``(N, *shape)`` of codes, as :meth:`prepare` gives examples."""
         self.eval()
-        means = [self.likelihood.mean(_wide(self.decoder(part))) for part in codes.split(_CHUNK)]
-        return self.restore(torch.cat(means))
+        return torch.cat([self.likelihood.mean(_wide(self.decoder(part))) for part in codes.split(_CHUNK)])
 
     def log_prob(self, inputs: Tensor) -> Tensor:
         """log p ``(N,)`` in nats, estimated from below with 64 codes that are the same at each call.
@@ -250,12 +253,11 @@ class Vae(Task):
             codes = self.second_stage.sample(count, generator, temperature)
         else:
             raise InputError("training stopped before the second stage was fitted; go on with --resume")
-        made = self.decode(codes)
-        if self.is_image:
-            return made
-        noise = torch.randn(made.shape, generator=generator).to(made)
-        deviation = temperature * self.likelihood.variance(made).sqrt()
-        return self.restore(self.prepare(made) + deviation * noise)
+        made = self._means(codes)
+        if not self.is_image:
+            noise = torch.randn(made.shape, generator=generator).to(made)
+            made = made + temperature * self.likelihood.variance(made).sqrt() * noise
+        return self.restore(made)
 
     def pictures(self) -> dict[str, bytes]:
         """Samples of the prior, and held-out images above their reconstructions; nothing of tables."""
